@@ -1,0 +1,158 @@
+#include "proto/base/slice.h"
+
+bool slice_eq_nocase(struct slice a, struct slice b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (ascii_lower(a.at[i]) != ascii_lower(b.at[i]))
+            return false;
+    return true;
+}
+
+bool slice_starts_nocase(struct slice s, struct slice prefix)
+{
+    return s.len >= prefix.len && slice_eq_nocase(slice_of(s.at, prefix.len), prefix);
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct slice slice_trim(struct slice s)
+{
+    while (s.len && is_blank(s.at[0]))
+        slice_take(&s, 1);
+    while (s.len && is_blank(s.at[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+bool slice_u64(struct slice s, uint64_t *value)
+{
+    uint64_t v = 0;
+
+    if (s.len == 0)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (!ascii_digit(s.at[i]))
+            return false;
+        if (__builtin_mul_overflow(v, 10U, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(s.at[i] - '0'), &v))
+            return false;
+    }
+    *value = v;
+    return true;
+}
+
+bool slice_u32(struct slice s, uint32_t *value)
+{
+    uint64_t v;
+
+    if (!slice_u64(s, &v) || v > UINT32_MAX)
+        return false;
+    *value = (uint32_t)v;
+    return true;
+}
+
+/* Length of the well-formed sequence at the front of s (RFC 3629, section 4), or 0. */
+static size_t utf8_sequence(const unsigned char *p, size_t left)
+{
+    unsigned char low = 0x80, high = 0xbf;
+    size_t more;
+
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] >= 0xc2 && p[0] <= 0xdf)
+        more = 1;
+    else if ((p[0] & 0xf0) == 0xe0)
+        more = 2;
+    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+        more = 3;
+    else
+        return 0;
+    if (left <= more)
+        return 0;
+    if (p[0] == 0xe0)
+        low = 0xa0;
+    else if (p[0] == 0xed)
+        high = 0x9f;
+    else if (p[0] == 0xf0)
+        low = 0x90;
+    else if (p[0] == 0xf4)
+        high = 0x8f;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i <= more; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return more + 1;
+}
+
+bool slice_is_utf8(struct slice s)
+{
+    const unsigned char *p = (const unsigned char *)s.at;
+
+    for (size_t i = 0; i < s.len;) {
+        size_t n = utf8_sequence(p + i, s.len - i);
+
+        if (n == 0)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+uint64_t slice_hash(struct slice s, uint64_t key)
+{
+    const uint64_t prime = 0x9e3779b97f4a7c15U;
+    uint64_t h = key ^ (s.len * prime);
+
+    while (s.len) {
+        uint64_t word = 0;
+        size_t n = s.len < sizeof word ? s.len : sizeof word;
+
+        memcpy(&word, s.at, n);
+        slice_take(&s, n);
+        unsigned __int128 wide =
+            (unsigned __int128)(h ^ word ^ prime) * 0xa0761d6478bd642fU;
+        h = (uint64_t)wide ^ (uint64_t)(wide >> 64);
+    }
+    h ^= h >> 32;
+    h *= prime;
+    return h ^ (h >> 29);
+}
+
+void out_put_slow(struct out *o, struct slice s)
+{
+    while (s.len && !o->full) {
+        size_t room = o->cap - o->len;
+
+        if (room == 0) {
+            o->full = !o->more || !o->more(o);
+            continue;
+        }
+        if (room > s.len)
+            room = s.len;
+        if (!o->more && room < s.len) {
+            o->full = true;
+            return;
+        }
+        memcpy(o->at + o->len, s.at, room);
+        o->len += room;
+        slice_take(&s, room);
+    }
+}
+
+void out_u64(struct out *o, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    out_put(o, slice_of(digits + at, sizeof digits - at));
+}

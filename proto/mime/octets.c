@@ -1,0 +1,95 @@
+#include "proto/mime/octets.h"
+
+#include <emmintrin.h>
+
+enum { BLOCK = 16 };
+
+void octets_begin(struct octets *o)
+{
+    *o = (struct octets){.line_start = true};
+}
+
+/* Sixteen octets as bit masks, bit n for octet n. */
+struct masks {
+    unsigned lf, nul, high, dot, dash;
+};
+
+static struct masks masks_of(const char *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)p);
+
+    return (struct masks){
+        .lf = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n'))),
+        .nul = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_setzero_si128())),
+        .high = (unsigned)_mm_movemask_epi8(v),
+        .dot = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('.'))),
+        .dash = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('-'))),
+    };
+}
+
+static void pass_octet(struct octets *o, char c)
+{
+    o->has_8bit |= (c & 0x80) != 0;
+    o->has_nul |= c == 0;
+    o->has_dot_line |= o->line_start && c == '.';
+    o->line_start = c == '\n';
+    o->lines += c == '\n';
+}
+
+/* Counts whole blocks; stops before one in which a line begins with '-' when
+ * `to_dash` is set. Returns the octets counted. */
+static size_t pass_blocks(struct octets *o, const char *p, size_t n, bool to_dash)
+{
+    unsigned high = 0, nul = 0, dots = 0, carry = o->line_start;
+    uint64_t lines = 0;
+    size_t i = 0;
+
+    for (; i + BLOCK <= n; i += BLOCK) {
+        struct masks m = masks_of(p + i);
+        unsigned starts = m.lf << 1 | carry;
+
+        if (to_dash && (starts & m.dash))
+            break;
+        high |= m.high;
+        nul |= m.nul;
+        dots |= starts & m.dot;
+        lines += (unsigned)__builtin_popcount(m.lf);
+        carry = m.lf >> (BLOCK - 1);
+    }
+    o->has_8bit |= high != 0;
+    o->has_nul |= nul != 0;
+    o->has_dot_line |= (dots & 0xffff) != 0;
+    o->line_start = carry != 0;
+    o->lines += lines;
+    return i;
+}
+
+static void pass_done(struct octets *o, struct slice s)
+{
+    o->count += s.len;
+    if (s.len >= 2)
+        o->last[0] = s.at[s.len - 2];
+    else if (s.len == 1)
+        o->last[0] = o->last[1];
+    if (s.len)
+        o->last[1] = s.at[s.len - 1];
+}
+
+void octets_pass(struct octets *o, struct slice s)
+{
+    size_t i = pass_blocks(o, s.at, s.len, false);
+
+    for (; i < s.len; i++)
+        pass_octet(o, s.at[i]);
+    pass_done(o, s);
+}
+
+bool octets_pass_to_dash(struct octets *o, struct slice *s)
+{
+    size_t i = pass_blocks(o, s->at, s->len, true);
+
+    for (; i < s->len && !(o->line_start && s->at[i] == '-'); i++)
+        pass_octet(o, s->at[i]);
+    pass_done(o, slice_take(s, i));
+    return s->len > 0;
+}

@@ -1,0 +1,1 @@
+list(APPEND PROTO_SOURCES proxy/proxy.c)

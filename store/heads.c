@@ -1,0 +1,273 @@
+#include "store/heads.h"
+
+#include <stdlib.h>
+
+enum { BLOCK = 1024, NONE = UINT32_MAX };
+
+struct head *heads_at(const struct heads *h, uint32_t i)
+{
+    struct head *head = &h->blocks[i / BLOCK][i % BLOCK];
+
+    return head->name ? head : NULL;
+}
+
+static struct head *slot(const struct heads *h, uint32_t i)
+{
+    return &h->blocks[i / BLOCK][i % BLOCK];
+}
+
+/* --- a table --- */
+
+static uint32_t *bucket(const struct head_table *t, uint64_t hash)
+{
+    uint32_t i = (uint32_t)hash & t->mask;
+
+    /* Buckets below buckets - (mask + 1) have been split already. */
+    if (i + t->mask + 1 < t->buckets)
+        i = (uint32_t)hash & (2 * t->mask + 1);
+    return &t->blocks[i / BLOCK][i % BLOCK];
+}
+
+static bool block_add(struct head_table *t)
+{
+    uint32_t at = t->buckets / BLOCK;
+    uint32_t *block;
+
+    if (at == t->block_cap) {
+        uint32_t cap = t->block_cap ? 2 * t->block_cap : 16;
+        uint32_t **blocks = realloc(t->blocks, cap * sizeof *blocks);
+
+        if (!blocks)
+            return false;
+        t->blocks = blocks;
+        t->block_cap = cap;
+    }
+    block = malloc(BLOCK * sizeof *block);
+    if (!block)
+        return false;
+    t->blocks[at] = block;
+    return true;
+}
+
+static bool table_init(struct head_table *t)
+{
+    if (!block_add(t))
+        return false;
+    memset(t->blocks[0], 0xff, BLOCK * sizeof(uint32_t));
+    t->buckets = BLOCK;
+    t->mask = BLOCK - 1;
+    return true;
+}
+
+static void table_free(struct head_table *t)
+{
+    for (uint32_t i = 0; i < (t->buckets + BLOCK - 1) / BLOCK; i++)
+        free(t->blocks[i]);
+    free(t->blocks);
+}
+
+static uint64_t hash_name(const struct heads *h, const struct head *head)
+{
+    return slice_hash(head_name(head), h->key);
+}
+
+static uint64_t hash_id(const struct heads *h, const struct head *head)
+{
+    uint64_t x = head->id ^ h->key;
+
+    x = (x ^ (x >> 31)) * 0x9e3779b97f4a7c15u;
+    return x ^ (x >> 29);
+}
+
+typedef uint64_t hash_fn(const struct heads *h, const struct head *head);
+
+static uint32_t *name_link(struct head *head)
+{
+    return &head->name_link;
+}
+
+static uint32_t *id_link(struct head *head)
+{
+    return &head->id_link;
+}
+
+typedef uint32_t *link_fn(struct head *head);
+
+/* One more bucket: what belongs there comes from the one that it was split from. */
+static void split(struct heads *h, struct head_table *t, hash_fn *hash, link_fn *link)
+{
+    uint32_t from = t->buckets - (t->mask + 1), to = t->buckets;
+    uint32_t at, *bucket_from, *bucket_to;
+
+    if (to % BLOCK == 0 && !block_add(t))
+        return; /* a table that is too full is only slower */
+    bucket_from = &t->blocks[from / BLOCK][from % BLOCK];
+    bucket_to = &t->blocks[to / BLOCK][to % BLOCK];
+    at = *bucket_from;
+    *bucket_from = *bucket_to = NONE;
+    t->buckets++;
+    while (at != NONE) {
+        struct head *head = slot(h, at);
+        uint32_t next = *link(head);
+        bool moves = ((uint32_t)hash(h, head) & (2 * t->mask + 1)) == to;
+        uint32_t *into = moves ? bucket_to : bucket_from;
+
+        *link(head) = *into;
+        *into = at;
+        at = next;
+    }
+    if (t->buckets == 2 * (t->mask + 1))
+        t->mask = 2 * t->mask + 1;
+}
+
+static void table_add(
+    struct heads *h, struct head_table *t, hash_fn *hash, link_fn *link, uint32_t at)
+{
+    struct head *head = slot(h, at);
+    uint32_t *into;
+
+    if (h->count > t->buckets && t->buckets < 1u << 30)
+        split(h, t, hash, link);
+    into = bucket(t, hash(h, head));
+    *link(head) = *into;
+    *into = at;
+}
+
+static bool table_remove(struct heads *h, struct head_table *t, hash_fn *hash,
+    link_fn *link, struct head *head)
+{
+    uint32_t *at = bucket(t, hash(h, head));
+
+    while (*at != NONE && slot(h, *at) != head)
+        at = link(slot(h, *at));
+    if (*at == NONE)
+        return false;
+    *at = *link(head);
+    return true;
+}
+
+/* --- heads --- */
+
+enum status heads_init(struct heads *h, uint64_t key)
+{
+    *h = (struct heads){.free = NONE, .key = key};
+    if (!table_init(&h->by_name) || !table_init(&h->by_id)) {
+        heads_free(h);
+        return STATUS_NO_MEMORY;
+    }
+    return STATUS_OK;
+}
+
+void heads_free(struct heads *h)
+{
+    for (uint32_t i = 0; i < h->slots; i++)
+        free(slot(h, i)->name);
+    for (uint32_t i = 0; i < h->block_count; i++)
+        free(h->blocks[i]);
+    free(h->blocks);
+    table_free(&h->by_name);
+    table_free(&h->by_id);
+    *h = (struct heads){.free = NONE};
+}
+
+static bool grow(struct heads *h)
+{
+    if (h->block_count == h->block_cap) {
+        uint32_t cap = h->block_cap ? 2 * h->block_cap : 16;
+        struct head **blocks = realloc(h->blocks, cap * sizeof *blocks);
+
+        if (!blocks)
+            return false;
+        h->blocks = blocks;
+        h->block_cap = cap;
+    }
+    h->blocks[h->block_count] = calloc(BLOCK, sizeof(struct head));
+    if (!h->blocks[h->block_count])
+        return false;
+    h->block_count++;
+    return true;
+}
+
+static bool take_slot(struct heads *h, uint32_t *at)
+{
+    if (h->free != NONE) {
+        *at = h->free;
+        h->free = slot(h, *at)->id_link;
+        return true;
+    }
+    if (h->slots == h->block_count * BLOCK && !grow(h))
+        return false;
+    *at = h->slots++;
+    return true;
+}
+
+struct head *heads_add(struct heads *h, uint64_t id, struct slice name)
+{
+    char *copy = malloc(name.len + 1);
+    struct head *head;
+    uint32_t at;
+
+    if (!copy || !take_slot(h, &at)) {
+        free(copy);
+        return NULL;
+    }
+    memcpy(copy, name.at, name.len);
+    copy[name.len] = 0;
+    head = slot(h, at);
+    *head = (struct head){.name = copy, .id = id, .name_bytes = (uint16_t)name.len};
+    h->count++;
+    h->name_bytes += name.len + 1;
+    table_add(h, &h->by_id, hash_id, id_link, at);
+    return head;
+}
+
+static uint32_t slot_of(const struct heads *h, const struct head *head)
+{
+    uint32_t at = *bucket(&h->by_id, hash_id(h, head));
+
+    while (slot(h, at) != head)
+        at = slot(h, at)->id_link;
+    return at;
+}
+
+void heads_remove(struct heads *h, struct head *head)
+{
+    uint32_t at = slot_of(h, head);
+
+    heads_unname(h, head);
+    table_remove(h, &h->by_id, hash_id, id_link, head);
+    h->count--;
+    h->name_bytes -= head->name_bytes + 1u;
+    free(head->name);
+    *head = (struct head){.id_link = h->free};
+    h->free = at;
+}
+
+void heads_name(struct heads *h, struct head *head)
+{
+    table_add(h, &h->by_name, hash_name, name_link, slot_of(h, head));
+}
+
+void heads_unname(struct heads *h, struct head *head)
+{
+    table_remove(h, &h->by_name, hash_name, name_link, head);
+}
+
+struct head *heads_find(const struct heads *h, struct slice name)
+{
+    uint32_t at = *bucket(&h->by_name, slice_hash(name, h->key));
+
+    while (at != NONE && !slice_eq(head_name(slot(h, at)), name))
+        at = slot(h, at)->name_link;
+    return at == NONE ? NULL : slot(h, at);
+}
+
+struct head *heads_by_id(const struct heads *h, uint64_t id)
+{
+    struct head key = {.id = id};
+    uint32_t at = *bucket(&h->by_id, hash_id(h, &key));
+
+    while (at != NONE && slot(h, at)->id != id)
+        at = slot(h, at)->id_link;
+    return at == NONE ? NULL : slot(h, at);
+}

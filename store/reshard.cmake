@@ -1,0 +1,1 @@
+list(APPEND STORE_SOURCES reshard.c reshard_verify.c)

@@ -1,0 +1,215 @@
+#include "store/compact.h"
+#include "store/mailbox.h"
+
+/* --- from the log to heads --- */
+
+static enum status on_piece(void *arg, struct slice piece)
+{
+    return checkpoint_take(arg, piece);
+}
+
+static enum status on_record(void *arg, const struct log_record *r)
+{
+    return store_note(arg, r);
+}
+
+static void on_damage(
+    void *arg, uint32_t segment, uint64_t offset, uint64_t bytes, const char *what)
+{
+    struct store *s = arg;
+
+    s->damaged_ranges++;
+    store_say(s, SAY_ERROR, "damage", "segment=%08x offset=%llu bytes=%llu what=\"%s\"",
+        segment, (unsigned long long)offset, (unsigned long long)bytes, what);
+}
+
+static void on_log_wake(void *arg)
+{
+    struct store *s = arg;
+
+    if (s->conf.wake)
+        s->conf.wake(s->conf.arg);
+}
+
+static enum status recover(struct store *s, bool accept_loss)
+{
+    struct log_conf conf = {.store_id = s->conf.store_id,
+        .shard = s->conf.shard,
+        .segment_bytes = s->conf.segment_bytes,
+        .batch_bytes = 256 << 10,
+        .in_flight = 4,
+        .recent_bytes = s->conf.recent_bytes,
+        .resident = s->conf.resident,
+        .lanes = s->conf.lanes,
+        .lane = s->conf.lane,
+        .numbers_from = s->conf.segments_from,
+        .wake = on_log_wake,
+        .wake_arg = s};
+    struct log_start start = {.piece = on_piece,
+        .replay = on_record,
+        .damage = on_damage,
+        .accept_loss = accept_loss,
+        .arg = s};
+
+    s->replaying = true;
+    TRY(log_open(&s->log, s->disk, &conf, &start));
+    s->replaying = false;
+    s->tail_cut_bytes = start.tail_cut_bytes;
+    store_say(s, SAY_INFO, "recovered", "users=%u records=%llu tail_cut_bytes=%llu",
+        s->heads.count, (unsigned long long)start.replayed,
+        (unsigned long long)start.tail_cut_bytes);
+    return STATUS_OK;
+}
+
+/* --- open, close ----------------------------------------------------------------------
+ */
+
+static enum status copy_folders(struct store *s)
+{
+    unsigned n = s->conf.folder_count;
+
+    s->folders = calloc(n + 1u, sizeof *s->folders);
+    if (!s->folders)
+        return STATUS_NO_MEMORY;
+    for (unsigned i = 0; i < n; i++) {
+        struct slice name = s->conf.folders[i].name;
+        char *copy = malloc(name.len + 1);
+
+        if (!copy)
+            return STATUS_NO_MEMORY;
+        memcpy(copy, name.at, name.len);
+        s->folders[i] =
+            (struct store_folder){slice_of(copy, name.len), s->conf.folders[i].use};
+    }
+    return STATUS_OK;
+}
+
+static void free_all(struct store *s)
+{
+    for (unsigned i = 0; s->folders && i < s->conf.folder_count; i++)
+        free((char *)s->folders[i].name.at);
+    free(s->folders);
+    heads_free(&s->heads);
+    recent_free(&s->recent);
+    fanouts_free(s);
+    queue_table_free(&s->queue);
+    summaries_free(s);
+    free(s->straddles);
+    free(s->uploads.at);
+    bytes_free(&s->scratch);
+    bytes_free(&s->refs);
+    bytes_free(&s->fold_ids);
+    free(s);
+}
+
+static void init_lists(struct store *s)
+{
+    list_init(&s->waiters_free);
+    list_init(&s->posted);
+    list_init(&s->waiting);
+    list_init(&s->again);
+    list_init(&s->lru);
+    list_init(&s->loads);
+    list_init(&s->content_loads);
+    list_init(&s->folds);
+    list_init(&s->fanouts);
+    list_init(&s->clusters);
+}
+
+static void set_defaults(struct store_conf *c)
+{
+    if (!c->mailboxes_max)
+        c->mailboxes_max = 10000;
+    if (!c->keywords_max || c->keywords_max > KEYWORDS_HARD_MAX)
+        c->keywords_max = KEYWORDS_HARD_MAX;
+    if (!c->compact_percent)
+        c->compact_percent = 150;
+    if (!c->index_bytes)
+        c->index_bytes = 64 << 20;
+    if (!c->recent_bytes)
+        c->recent_bytes = 16 << 20;
+    if (!c->checkpoint_bytes)
+        c->checkpoint_bytes = 256 << 20;
+    if (!c->segment_bytes)
+        c->segment_bytes = 64 << 20;
+}
+
+enum status store_open(
+    struct store **store, struct disk *disk, const struct store_conf *conf, int64_t now_s)
+{
+    return store_open_as(store, disk, conf, now_s, false);
+}
+
+enum status store_open_as(struct store **store, struct disk *disk,
+    const struct store_conf *conf, int64_t now_s, bool accept_loss)
+{
+    struct store *s = calloc(1, sizeof *s);
+    enum status status;
+
+    if (!s)
+        return STATUS_NO_MEMORY;
+    s->disk = disk;
+    s->conf = *conf;
+    s->now_s = now_s;
+    init_lists(s);
+    set_defaults(&s->conf);
+    s->next_user = s->next_queue = 1;
+    s->summary_bytes = 700;
+    s->chain_fold = CHAIN_FOLD;
+    s->inline_entries = INLINE_ENTRIES;
+    s->page_entries = PAGE_ENTRIES;
+    status = heads_init(&s->heads, conf->store_id * 0x9e3779b97f4a7c15u);
+    if (status == STATUS_OK)
+        status = recent_init(&s->recent);
+    if (status == STATUS_OK)
+        status = summaries_init(s);
+    if (status == STATUS_OK)
+        status = copy_folders(s);
+    if (status == STATUS_OK)
+        status = recover(s, accept_loss);
+    if (status != STATUS_OK) {
+        free_all(s);
+        return status;
+    }
+    *store = s;
+    return STATUS_OK;
+}
+
+void store_close(struct store *s)
+{
+    struct list *link;
+
+    CHECK(changes_idle(s) && s->loading == 0 && s->fold_count == 0);
+    CHECK(s->live_pins == 0);
+    compact_free(s);
+    while ((link = list_pop(&s->lru)))
+        user_drop(container_of(link, struct user, link));
+    CHECK(s->loaded == 0); /* users that are still open */
+    while (!contents_step(s))
+        ;
+    log_close(s->log);
+    checkpoint_free(s);
+    changes_free(s);
+    free_all(s);
+}
+
+void store_stats(const struct store *s, struct store_stats *st)
+{
+    struct log_segment_info info;
+
+    *st = (struct store_stats){.users = s->heads.count,
+        .users_loaded = s->loaded,
+        .index_bytes =
+            s->index_used + s->heads.slots * sizeof(struct head) + s->heads.name_bytes,
+        .commits = s->commits,
+        .records = s->records,
+        .tail_cut_bytes = s->tail_cut_bytes,
+        .damaged_ranges = s->damaged_ranges,
+        .compacted_bytes = s->compacted_bytes,
+        .queue_entries = s->queue.count,
+        .queue_bytes = s->queue.bytes};
+    for (unsigned i = 0; log_segment_at(s->log, i, &info); i++) {
+        st->log_bytes += info.used_bytes;
+        st->live_bytes += info.live_bytes;
+    }
+}

@@ -1,0 +1,224 @@
+"""The small frame of every end-to-end test: a real server on free loopback ports, and checks.
+
+    from harness import Server, check, skip, finish
+
+    with Server(users=2) as s:          # u0@example.test .. , password "pw"
+        m = s.imap("u0@example.test")   # imaplib, logged in
+        check("inbox is empty", m.select()[1] == [b"0"])
+    finish()                            # prints "N passed, N failed, N skipped" and exits
+
+RINGMAIL is the executable (default build/release/ringmail). A Server ends what it started,
+by pid; its store lies in a temporary folder that goes with it. s.stop() demands exit
+status 0 and no sanitizer report in the log.
+"""
+import imaplib
+import os
+import poplib
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+RINGMAIL = os.environ.get("RINGMAIL") or os.path.join(TOP, "build", "release", "ringmail")
+RELEASE = os.environ.get("RINGMAIL_RELEASE") or RINGMAIL
+SHARED = os.environ.get("RINGMAIL_SHARED", "")
+LONG = os.environ.get("RINGMAIL_LONG", "0") == "1"
+DOMAIN = "example.test"
+LISTENERS = ("smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps")
+imaplib._MAXLINE = 100_000_000
+_counts = {"passed": 0, "failed": 0, "skipped": 0}
+
+
+def check(name, good, detail=""):
+    _counts["passed" if good else "failed"] += 1
+    print(("ok " if good else "not ok ") + name + (" -- %s" % (detail,) if detail and not good else ""), flush=True)
+    return good
+
+
+def skip(name, why):
+    _counts["skipped"] += 1
+    print("skip %s -- %s" % (name, why), flush=True)
+
+
+def finish():
+    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % _counts)
+    sys.exit(1 if _counts["failed"] or not (_counts["passed"] or _counts["skipped"]) else 0)
+
+
+def free_ports(count):
+    """Ports nobody listens on; all are held until all are known, so they differ."""
+    socks = []
+    for _ in range(count):
+        s = socket.socket()
+        s.bind(("127.0.0.1", 0))
+        socks.append(s)
+    ports = [s.getsockname()[1] for s in socks]
+    for s in socks:
+        s.close()
+    return ports
+
+
+def wait_for(condition, seconds=30.0, step=0.02):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(step)
+    return condition()
+
+
+def certificate(folder):
+    """A self-signed P-256 certificate for localhost: paths of certificate and key."""
+    cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", key, "-out", cert, "-days", "30", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+    os.chmod(key, 0o600)
+    return cert, key
+
+
+class Server:
+    def __init__(self, users=2, flags=(), shards=2, threads=2, tls=True, plaintext=True, binary=None, env=None,
+                 names=None, folder=None):
+        self.own = folder is None
+        self.folder = folder or tempfile.mkdtemp(prefix="ringmail-test-")
+        self.data = os.path.join(self.folder, "data")
+        self.log = os.path.join(self.folder, "log")
+        self.binary = binary or RINGMAIL
+        self.flags, self.shards, self.threads, self.env = list(flags), shards, threads, dict(os.environ, **(env or {}))
+        self.users = names or ["u%d@%s" % (i, DOMAIN) for i in range(users)]
+        os.makedirs(self.data, exist_ok=True)
+        self.users_file = os.path.join(self.data, "users")
+        with open(self.users_file, "w", encoding="utf-8") as f:
+            f.writelines("%s:{PLAIN}pw\n" % u for u in self.users)
+        os.chmod(self.users_file, 0o600)
+        self.ports = dict(zip(LISTENERS, free_ports(len(LISTENERS))))
+        self.tls = certificate(self.folder) if tls else None
+        self.plaintext, self.proc = plaintext, None
+
+    def command(self):
+        c = [self.binary, "serve", "--data", self.data, "--hostname", "mail." + DOMAIN, "--domain", DOMAIN,
+             "--users", self.users_file, "--shards", str(self.shards), "--threads", str(self.threads)]
+        for name in LISTENERS:
+            if self.tls or name not in ("submissions", "pop3s", "imaps"):
+                c += ["--" + name, "127.0.0.1:%d" % self.ports[name]]
+        if self.tls:
+            c += ["--tls-cert", self.tls[0], "--tls-key", self.tls[1]]
+        if self.plaintext:
+            c += ["--allow-plaintext", "127.0.0.0/8"]
+        return c + self.flags
+
+    def start(self, seconds=60):
+        with open(self.log, "ab") as log:
+            self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+        if not wait_for(lambda: self.proc.poll() is not None or self.answers(), seconds) or self.proc.poll() is not None:
+            text = self.log_text()[-4000:]
+            self.kill()
+            raise RuntimeError("the server did not start:\n" + text)
+        return self
+
+    def answers(self):
+        try:
+            for name in ("smtp", "imap"):
+                with socket.create_connection(("127.0.0.1", self.ports[name]), 2) as s:
+                    s.settimeout(5)
+                    if not s.recv(1):
+                        return False
+            return True
+        except OSError:
+            return False
+
+    def stop(self, seconds=60):
+        """SIGTERM; checks exit status 0 and a log without sanitizer reports."""
+        if not self.proc:
+            return
+        self.proc.send_signal(signal.SIGTERM)
+        try:
+            code = self.proc.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            check("the server stops on SIGTERM", False, self.log_text()[-2000:])
+            return
+        self.proc = None
+        text = self.log_text()
+        bad = re.search(r"(AddressSanitizer|UndefinedBehavior|runtime error|ThreadSanitizer|LeakSanitizer|check-failed)[^\n]*", text)
+        if code or bad:
+            check("clean stop", False, "exit %s %s\n%s" % (code, bad and bad[0], text[-6000:]))
+
+    def kill(self):
+        if self.proc:
+            self.proc.kill()
+            self.proc.wait()
+            self.proc = None
+
+    def log_text(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        self.stop()
+        if self.own:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    # --- clients ---
+
+    def context(self):
+        c = ssl.create_default_context(cafile=self.tls[0])
+        return c
+
+    def raw(self, name, seconds=20):
+        """A plain socket to a port, as a file: r.sock, r.readline(), r.write(b"..."), r.flush()."""
+        s = socket.create_connection(("127.0.0.1", self.ports[name]), seconds)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        f = s.makefile("rwb")
+        f.sock = s
+        return f
+
+    def imap(self, user=None, password="pw", tls=False):
+        if tls:
+            m = imaplib.IMAP4_SSL("localhost", self.ports["imaps"], ssl_context=self.context())
+        else:
+            m = imaplib.IMAP4("127.0.0.1", self.ports["imap"])
+        if user:
+            m.login(user, password)
+        return m
+
+    def pop3(self, user=None, password="pw"):
+        p = poplib.POP3("127.0.0.1", self.ports["pop3"], timeout=30)
+        if user:
+            p.user(user)
+            p.pass_(password)
+        return p
+
+    def smtp(self):
+        s = smtplib.SMTP("127.0.0.1", self.ports["smtp"], timeout=60)
+        s.ehlo("client.test")
+        return s
+
+    def send(self, to, message, sender="sender@client.test"):
+        with self.smtp() as s:
+            return s.sendmail(sender, to, message)
+
+    # --- the process ---
+
+    def memory(self):
+        """Resident bytes without shared file pages (RssAnon)."""
+        with open("/proc/%d/status" % self.proc.pid, encoding="ascii") as f:
+            return int(re.search(r"RssAnon:\s+(\d+)", f.read())[1]) * 1024
+
+    def cpu_us(self):
+        """User and system CPU microseconds of the process so far."""
+        with open("/proc/%d/stat" % self.proc.pid, encoding="ascii") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) * 1_000_000 // os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,231 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "proto/base/slice.h"
+#include "tests/proto/base/fence.h"
+
+static void numbers_are_digits_that_fit(void **state)
+{
+    static const struct {
+        struct slice text;
+        bool is_u64, is_u32;
+        uint64_t value;
+    } cases[] = {
+        {SI("0"), true, true, 0},
+        {SI("007"), true, true, 7},
+        {SI("4294967295"), true, true, UINT32_MAX},
+        {SI("4294967296"), true, false, 4294967296U},
+        {SI("18446744073709551615"), true, false, UINT64_MAX},
+        {SI("18446744073709551616"), false, false, 0},
+        {SI("99999999999999999999999999"), false, false, 0},
+        {SI(""), false, false, 0},
+        {SI("+1"), false, false, 0},
+        {SI("-1"), false, false, 0},
+        {SI(" 1"), false, false, 0},
+        {SI("1 "), false, false, 0},
+        {SI("1e3"), false, false, 0},
+        {SI("0x10"), false, false, 0},
+        {SI("1\0"), false, false, 0},
+    };
+    struct fence fence = fence_make();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct slice text = fence_end(&fence, cases[i].text);
+        uint64_t wide = 77;
+        uint32_t narrow = 77;
+
+        assert_int_equal(slice_u64(text, &wide), cases[i].is_u64);
+        assert_int_equal(wide, cases[i].is_u64 ? cases[i].value : 77);
+        assert_int_equal(slice_u32(text, &narrow), cases[i].is_u32);
+        assert_int_equal(narrow, cases[i].is_u32 ? cases[i].value : 77);
+    }
+    fence_free(&fence);
+}
+
+/* RFC 3629, 4: the edges of each range, and what lies just outside. */
+static void utf8_is_that_of_rfc_3629(void **state)
+{
+    static const struct {
+        struct slice text;
+        bool good;
+    } cases[] = {
+        {SI(""), true},
+        {SI("\0 ascii \x7f"), true},
+        {SI("\xc2\x80"), true},
+        {SI("\xdf\xbf"), true},
+        {SI("\xe0\xa0\x80"), true},
+        {SI("\xed\x9f\xbf"), true},
+        {SI("\xee\x80\x80"), true},
+        {SI("\xef\xbf\xbf"), true},
+        {SI("\xf0\x90\x80\x80"), true},
+        {SI("\xf4\x8f\xbf\xbf"), true},
+        {SI("a\xc3\xa9z\xe2\x82\xacq\xf0\x9f\x93\xa8."), true},
+        {SI("\x80"), false},
+        {SI("\xbf"), false},
+        {SI("\xc0\x80"), false},         /* overlong NUL */
+        {SI("\xc1\xbf"), false},         /* overlong */
+        {SI("\xe0\x9f\xbf"), false},     /* overlong */
+        {SI("\xf0\x8f\xbf\xbf"), false}, /* overlong */
+        {SI("\xed\xa0\x80"), false},     /* surrogate */
+        {SI("\xed\xbf\xbf"), false},     /* surrogate */
+        {SI("\xf4\x90\x80\x80"), false}, /* beyond U+10FFFF */
+        {SI("\xf5\x80\x80\x80"), false},
+        {SI("\xff\xfe"), false},
+        {SI("\xc2"), false},
+        {SI("\xe2\x82"), false},
+        {SI("\xf0\x9f\x93"), false},
+        {SI("\xc2z"), false},
+        {SI("\xe2\x82z"), false},
+        {SI("\xf0\x9f\x93z"), false},
+        {SI("\xe2\xc2\xac"), false},
+    };
+    struct fence fence = fence_make();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(slice_is_utf8(fence_end(&fence, cases[i].text)), cases[i].good);
+    fence_free(&fence);
+}
+
+static void case_is_folded_for_ascii_letters_only(void **state)
+{
+    (void)state;
+    assert_true(slice_eq_nocase(S("Noop"), S("nOOP")));
+    assert_false(slice_eq_nocase(S("noop"), S("noo")));
+    assert_false(slice_eq_nocase(S("["), S("{")));
+    assert_false(slice_eq_nocase(S("@"), S("`")));
+    assert_false(slice_eq_nocase(S("\xc3\x89"), S("\xc3\xa9")));
+    assert_true(slice_starts_nocase(S("From:<>"), S("FROM:")));
+    assert_true(slice_starts_nocase(S("x"), S("")));
+    assert_false(slice_starts_nocase(S("FRO"), S("FROM:")));
+}
+
+static void trim_and_find(void **state)
+{
+    struct slice s = slice_trim(S(" \t\r\n a b \r\n"));
+
+    (void)state;
+    assert_true(slice_eq(s, S("a b")));
+    assert_int_equal(slice_trim(S(" \r\n\t")).len, 0);
+    assert_int_equal(slice_find(S("abc"), 'c'), 2);
+    assert_int_equal(slice_find(S("abc"), 'x'), 3);
+    assert_int_equal(slice_find(slice_of(NULL, 0), 'x'), 0);
+}
+
+static void hash_sees_every_octet_and_the_key(void **state)
+{
+    char text[40] = {0};
+    uint64_t plain = slice_hash(slice_of(text, sizeof text), 1);
+
+    (void)state;
+    assert_int_not_equal(plain, slice_hash(slice_of(text, sizeof text), 2));
+    assert_int_not_equal(plain, slice_hash(slice_of(text, sizeof text - 1), 1));
+    for (size_t i = 0; i < sizeof text; i++) {
+        text[i] = 1;
+        assert_int_not_equal(plain, slice_hash(slice_of(text, sizeof text), 1));
+        text[i] = 0;
+    }
+    assert_int_equal(plain, slice_hash(slice_of(text, sizeof text), 1));
+}
+
+static void a_full_buffer_stays_full(void **state)
+{
+    char room[8];
+    struct out out = out_of(room, sizeof room);
+
+    (void)state;
+    out_put(&out, S("12345"));
+    assert_false(out.full);
+    out_put(&out, S("6789"));
+    assert_true(out.full);
+    assert_true(slice_eq(out_slice(&out), S("12345")));
+    out_put(&out, S("678"));
+    assert_true(out.full);
+}
+
+static void decimal_numbers_come_out_whole(void **state)
+{
+    char room[64];
+    struct out out = out_of(room, sizeof room);
+
+    (void)state;
+    out_u64(&out, 0);
+    out_byte(&out, ' ');
+    out_u64(&out, 1000000007);
+    out_str(&out, " ");
+    out_u64(&out, UINT64_MAX);
+    assert_true(slice_eq(out_slice(&out), S("0 1000000007 18446744073709551615")));
+}
+
+/* Windows of one size over an array, as a connection's output would offer them. */
+struct windows {
+    struct out out;
+    char bytes[64];
+    size_t window, used, limit;
+};
+
+static bool next_window(struct out *o)
+{
+    struct windows *w = (struct windows *)o;
+
+    w->used += o->len;
+    if (w->used == w->limit)
+        return false;
+    o->at = w->bytes + w->used;
+    o->len = 0;
+    o->cap = w->window < w->limit - w->used ? w->window : w->limit - w->used;
+    return true;
+}
+
+static void windows_receive_the_bytes_in_order(void **state)
+{
+    static const char text[] = "the quick brown fox jumps over the dog";
+
+    (void)state;
+    for (size_t window = 1; window <= sizeof text; window++)
+        for (size_t piece = 1; piece <= sizeof text; piece++) {
+            struct windows w = {.window = window, .limit = sizeof w.bytes};
+            struct slice left = slice_str(text);
+
+            w.out.more = next_window;
+            while (left.len)
+                out_put(&w.out, slice_take(&left, piece < left.len ? piece : left.len));
+            assert_false(w.out.full);
+            assert_int_equal(w.used + w.out.len, sizeof text - 1);
+            assert_memory_equal(w.bytes, text, sizeof text - 1);
+        }
+}
+
+static void no_more_windows_is_full(void **state)
+{
+    struct windows w = {.window = 4, .limit = 10};
+
+    (void)state;
+    w.out.more = next_window;
+    out_put(&w.out, S("0123456789"));
+    assert_false(w.out.full);
+    out_byte(&w.out, '!');
+    assert_true(w.out.full);
+    assert_memory_equal(w.bytes, "0123456789\0", 11);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_digits_that_fit),
+        cmocka_unit_test(utf8_is_that_of_rfc_3629),
+        cmocka_unit_test(case_is_folded_for_ascii_letters_only),
+        cmocka_unit_test(trim_and_find),
+        cmocka_unit_test(hash_sees_every_octet_and_the_key),
+        cmocka_unit_test(a_full_buffer_stays_full),
+        cmocka_unit_test(decimal_numbers_come_out_whole),
+        cmocka_unit_test(windows_receive_the_bytes_in_order),
+        cmocka_unit_test(no_more_windows_is_full),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

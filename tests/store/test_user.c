@@ -1,0 +1,355 @@
+/* Accounts and the tree of their mailboxes. */
+#include "tests/store/storekit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct user *make(struct skit *k, const char *name)
+{
+    struct user *u;
+
+    assert_int_equal(skit_user(k, name, true, &u), STATUS_OK);
+    return u;
+}
+
+/* The names as text: '+' subscribed, '-' not selectable, '?' does not exist. */
+static const char *names(struct user *u, char text[1024])
+{
+    struct mailbox_info info;
+    size_t at = 0;
+
+    text[0] = 0;
+    for (unsigned i = 0; user_mailbox_at(u, i, &info); i++)
+        at += (size_t)snprintf(text + at, 1024 - at, "%s%.*s%s%s%s%s", at ? " " : "",
+            (int)info.name.len, info.name.at, info.subscribed ? "+" : "",
+            info.exists && !info.selectable ? "-" : "", info.exists ? "" : "?",
+            info.has_children ? "*" : "");
+    return text;
+}
+
+static enum status change(struct skit *k, struct user *u, enum mailbox_change change,
+    const char *name, const char *to)
+{
+    return skit_change(k, u, change, name, to);
+}
+
+static void the_tree_is_what_was_asked_for(void **state)
+{
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    char text[1024];
+
+    assert_string_equal(names(u, text), "INBOX+ Sent+ Trash+");
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "a/b/c", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "a-b", NULL), STATUS_OK);
+    assert_string_equal(names(u, text), "INBOX+ Sent+ Trash+ a* a/b* a/b/c a-b");
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "a/b", NULL), STATUS_EXISTS);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "inbox", NULL), STATUS_EXISTS);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "", NULL), STATUS_INVALID);
+    assert_int_equal(change(k, u, MAILBOX_DELETE, "a/b", NULL), STATUS_OK);
+    assert_string_equal(names(u, text), "INBOX+ Sent+ Trash+ a* a/b-* a/b/c a-b");
+    assert_int_equal(change(k, u, MAILBOX_DELETE, "a/b", NULL), STATUS_INVALID);
+    assert_int_equal(change(k, u, MAILBOX_DELETE, "nothing", NULL), STATUS_NOT_FOUND);
+    assert_int_equal(change(k, u, MAILBOX_DELETE, "INBOX", NULL), STATUS_INVALID);
+    assert_int_equal(change(k, u, MAILBOX_DELETE, "a/b/c", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_DELETE, "a/b", NULL), STATUS_OK);
+    assert_string_equal(names(u, text), "INBOX+ Sent+ Trash+ a a-b");
+    user_close(u);
+}
+
+static void a_rename_takes_the_tree_along(void **state)
+{
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    struct mailbox *m;
+    char text[1024];
+    uint64_t hash;
+
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "a/b/c", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "ab", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_SUBSCRIBE, "a/b", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_SUBSCRIBE, "z/y/b", NULL), STATUS_OK);
+    assert_int_equal(skit_deliver(k, "a@x", "a/b", "m", 100, NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, "a", "a/d"), STATUS_INVALID);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, "a", "ab"), STATUS_EXISTS);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, "a", "a"), STATUS_EXISTS);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, "a", "z/y"), STATUS_OK);
+    assert_string_equal(
+        names(u, text), "INBOX+ Sent+ Trash+ a/b+? ab z* z/y* z/y/b+* z/y/b/c");
+    m = skit_open_mailbox(k, u, "z/y/b");
+    assert_int_equal(m->content->messages, 1);
+    mailbox_close(m);
+    user_close(u);
+    hash = skit_hash_user(k, "a@x");
+    skit_close(k);
+    skit_open(k);
+    assert_true(hash == skit_hash_user(k, "a@x"));
+}
+
+static void inbox_gives_its_messages_away_and_stays(void **state)
+{
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    struct mailbox_info before, after;
+    struct mailbox *m;
+    struct entry e;
+    uint32_t uid;
+
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 100, NULL), STATUS_OK);
+    assert_true(user_mailbox_find(u, S("INBOX"), &before));
+    assert_int_equal(change(k, u, MAILBOX_RENAME, "INBOX", "old/mail"), STATUS_OK);
+    assert_true(user_mailbox_find(u, S("INBOX"), &after));
+    assert_int_equal(before.uid_validity, after.uid_validity);
+    assert_int_equal(after.uid_next, 6);
+    m = skit_open_mailbox(k, u, "old/mail");
+    assert_int_equal(m->content->messages, 5);
+    assert_true(m->uid_validity > before.uid_validity);
+    assert_true(skit_entry(m, 0, &e));
+    skit_check_body(k, &e, "m", 100);
+    mailbox_close(m);
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 100, &uid), STATUS_OK);
+    assert_int_equal(uid, 6);
+    user_close(u);
+}
+
+static void mailboxes_are_limited(void **state)
+{
+    struct skit *k = *state;
+    struct user *u;
+    char name[32];
+
+    k->store->conf.mailboxes_max = 10;
+    u = make(k, "a@x");
+    for (int i = 0; i < 7; i++) {
+        snprintf(name, sizeof name, "m%d", i);
+        assert_int_equal(change(k, u, MAILBOX_CREATE, name, NULL), STATUS_OK);
+    }
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "more", NULL), STATUS_LIMIT);
+    assert_int_equal(change(k, u, MAILBOX_DELETE, "m0", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "more/than", NULL), STATUS_LIMIT);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "more", NULL), STATUS_OK);
+    for (int i = 0; i < 10; i++) {
+        snprintf(name, sizeof name, "s%d", i);
+        assert_int_equal(change(k, u, MAILBOX_SUBSCRIBE, name, NULL), STATUS_OK);
+    }
+    assert_int_equal(change(k, u, MAILBOX_SUBSCRIBE, "more s", NULL), STATUS_LIMIT);
+    user_close(u);
+}
+
+/* All changes are asked for at once; each sees what those before it have done. */
+static void changes_of_one_tree_wait_for_each_other(void **state)
+{
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    struct mailbox_op ops[4] = {
+        {.change = MAILBOX_CREATE, .name = S("a")},
+        {.change = MAILBOX_CREATE, .name = S("a")},
+        {.change = MAILBOX_RENAME, .name = S("a"), .to = S("b")},
+        {.change = MAILBOX_DELETE, .name = S("b")},
+    };
+    char text[1024];
+
+    for (int i = 0; i < 4; i++) {
+        ops[i].op.done = skit_done;
+        mailbox_change(u, &ops[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        skit_run(k, &ops[i].op);
+    assert_int_equal(skit_status(&ops[0].op), STATUS_OK);
+    assert_int_equal(skit_status(&ops[1].op), STATUS_EXISTS);
+    assert_int_equal(skit_status(&ops[2].op), STATUS_OK);
+    assert_int_equal(skit_status(&ops[3].op), STATUS_OK);
+    assert_string_equal(names(u, text), "INBOX+ Sent+ Trash+");
+    user_close(u);
+}
+
+/* D20, X07: the clock may jump, users may go: no UIDVALIDITY comes twice. */
+static void no_uidvalidity_comes_twice(void **state)
+{
+    struct skit *k = *state;
+    uint32_t last = 0;
+
+    for (int round = 0; round < 6; round++) {
+        struct user *u = make(k, "a@x");
+        struct mailbox_info info;
+
+        for (unsigned i = 0; i < 3; i++) {
+            static const char *const order[] = {"INBOX", "Sent", "Trash"};
+
+            assert_true(user_mailbox_find(u, slice_str(order[i]), &info));
+            assert_true(info.uid_validity > last);
+            last = info.uid_validity;
+        }
+        user_close(u);
+        assert_int_equal(skit_remove(k, "a@x"), STATUS_OK);
+        skit_settle(k);
+        if (round % 2)
+            skit_close(k);
+        else
+            skit_crash(k, true);
+        if (round == 3)
+            skit_forget_checkpoints(k);
+        k->now_s -= 86400;
+        skit_open(k);
+    }
+}
+
+static void a_removed_account_leaves_nothing(void **state)
+{
+    struct skit *k = *state;
+    struct user *u;
+    struct mailbox *m;
+
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 1000, NULL), STATUS_OK);
+    assert_int_equal(skit_remove(k, "a@x"), STATUS_OK);
+    assert_int_equal(skit_remove(k, "a@x"), STATUS_NOT_FOUND);
+    assert_int_equal(skit_user(k, "a@x", false, &u), STATUS_NOT_FOUND);
+    u = make(k, "a@x");
+    assert_int_equal(user_bytes(u), 0);
+    m = skit_open_mailbox(k, u, "INBOX");
+    assert_int_equal(m->content->messages, 0);
+    mailbox_close(m);
+    user_close(u);
+}
+
+static void quota_holds_and_gives_way(void **state)
+{
+    struct skit *k = *state;
+    struct user *u;
+    struct mailbox *m;
+
+    k->store->conf.quota_bytes = 2500;
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 1000, NULL), STATUS_OK);
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 1000, NULL), STATUS_OK);
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 1000, NULL), STATUS_LIMIT);
+    u = skit_open_user(k, "a@x");
+    m = skit_open_mailbox(k, u, "INBOX");
+    assert_int_equal(skit_copy(k, m, 1, 2, "Sent", false, NULL), STATUS_LIMIT);
+    assert_int_equal(skit_copy(k, m, 1, 1, "Sent", true, NULL), STATUS_OK);
+    assert_int_equal(skit_expunge(k, m, 2, 2, true, NULL), STATUS_OK);
+    assert_int_equal(user_bytes(u), 1000);
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 1000, NULL), STATUS_OK);
+    mailbox_close(m);
+    user_close(u);
+}
+
+static void keywords_are_limited(void **state)
+{
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    struct mailbox *m = skit_open_mailbox(k, u, "INBOX");
+    struct slice word;
+    char name[300];
+
+    k->store->conf.keywords_max = 20;
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 100, NULL), STATUS_OK);
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "word%d", i);
+        assert_int_equal(skit_flags(k, m, 1, 1, FLAGS_ADD, 0, name), STATUS_OK);
+    }
+    assert_int_equal(skit_flags(k, m, 1, 1, FLAGS_ADD, 0, "more"), STATUS_LIMIT);
+    assert_int_equal(skit_flags(k, m, 1, 1, FLAGS_ADD, 0, "WORD3"), STATUS_OK);
+    assert_int_equal(skit_flags(k, m, 1, 1, FLAGS_REMOVE, 0, "more"), STATUS_OK);
+    memset(name, 'w', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    assert_int_equal(skit_flags(k, m, 1, 1, FLAGS_ADD, 0, name), STATUS_LIMIT);
+    assert_int_equal(mailbox_keyword_find(m, S("WoRd7")), 7);
+    assert_true(mailbox_keyword_at(m, 19, &word));
+    assert_false(mailbox_keyword_at(m, 20, &word));
+    mailbox_close(m);
+    user_close(u);
+}
+
+/* A user comes back from the disk as he was, whatever has been folded. */
+static void eviction_changes_nothing(void **state)
+{
+    struct skit *k = *state;
+    char name[16];
+
+    for (int round = 0; round < 30; round++) {
+        uint64_t hash;
+        struct user *u;
+        struct mailbox *m;
+
+        k->store->chain_fold = 1 + (unsigned)round % 7;
+        for (int i = 0; i < 4; i++) {
+            snprintf(name, sizeof name, "u%d@x", i);
+            assert_int_equal(
+                skit_deliver(k, name, i % 2 ? NULL : "Sent", "m", 200, NULL), STATUS_OK);
+        }
+        u = skit_open_user(k, "u1@x");
+        m = skit_open_mailbox(k, u, "INBOX");
+        assert_int_equal(skit_flags(k, m, 1, 3, FLAGS_ADD, FLAG_SEEN, "$A"), STATUS_OK);
+        assert_int_equal(skit_copy(k, m, 1, 2, "Trash", round % 2, NULL), STATUS_OK);
+        mailbox_close(m);
+        user_close(u);
+        skit_settle(k);
+        hash = skit_hash_user(k, "u1@x");
+        k->store->conf.index_bytes = 1;
+        skit_settle(k);
+        assert_int_equal(k->store->loaded, 0);
+        k->store->conf.index_bytes = 8 << 20;
+        assert_true(hash == skit_hash_user(k, "u1@x"));
+    }
+}
+
+/* A message to a user who is on the disk leaves him there. */
+static void a_delivery_loads_nobody(void **state)
+{
+    struct skit *k = *state;
+
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 200, NULL), STATUS_OK);
+    assert_int_equal(k->store->loaded, 0);
+}
+
+static void heads_are_found_among_many(void **state)
+{
+    struct heads h;
+    char name[32];
+
+    (void)state;
+    assert_int_equal(heads_init(&h, 7), STATUS_OK);
+    for (uint64_t i = 0; i < 50000; i++) {
+        struct head *head;
+
+        snprintf(name, sizeof name, "user%u@x", (unsigned)i);
+        head = heads_add(&h, i * 3, slice_str(name));
+        assert_non_null(head);
+        heads_name(&h, head);
+        if (i % 3 == 0 && i > 100)
+            heads_remove(&h, heads_by_id(&h, (i - 100) * 3));
+    }
+    for (uint64_t i = 0; i < 50000; i++) {
+        bool gone = (i + 100) % 3 == 0 && i + 100 < 50000 && i > 0;
+        struct head *head = heads_by_id(&h, i * 3);
+
+        assert_int_equal(head == NULL, gone);
+        snprintf(name, sizeof name, "user%u@x", (unsigned)i);
+        assert_ptr_equal(heads_find(&h, slice_str(name)), head);
+    }
+    heads_free(&h);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, skit_start, skit_stop)
+    const struct CMUnitTest tests[] = {
+        TEST(the_tree_is_what_was_asked_for),
+        TEST(a_rename_takes_the_tree_along),
+        TEST(inbox_gives_its_messages_away_and_stays),
+        TEST(mailboxes_are_limited),
+        TEST(changes_of_one_tree_wait_for_each_other),
+        TEST(no_uidvalidity_comes_twice),
+        TEST(a_removed_account_leaves_nothing),
+        TEST(quota_holds_and_gives_way),
+        TEST(keywords_are_limited),
+        TEST(eviction_changes_nothing),
+        TEST(a_delivery_loads_nobody),
+        TEST(heads_are_found_among_many),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,288 @@
+/* populate_feed.c -- one shard's part of the plan, through the store like any delivery.
+ *
+ * Enough messages are under way to fill every batch in flight; as each is durable its
+ * place is used for the next. Users that get no message are made by opening them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/populate.h"
+#include "proto/mime/summary.h"
+
+enum {
+    SLOTS_MAX = 2048, /* under way, of a shard */
+    SLOTS_MIN = 64,
+    SLOTS_BYTES = 8 << 20, /* of text, about */
+    TURN_STARTS = 256,     /* then the ring has its turn */
+};
+
+struct slot {
+    struct slot *next; /* in the list of free ones */
+    struct populate_feed *feed;
+    struct store_message message;
+    struct store_target target;
+    struct user_open open;
+    struct arena arena; /* of the summary */
+    char name[POPULATE_NAME_MAX];
+    char *text;
+};
+
+struct populate_feed {
+    const struct populate_plan *plan;
+    struct store *store;
+    uint32_t *users; /* of this shard, ascending */
+    uint64_t user_count;
+    uint64_t at, round; /* next is user `at` with his `round`-th message; */
+    uint64_t number;    /* with one mailbox, message `number` */
+    struct slot *slots, *free;
+    char *texts;
+    unsigned slot_count, busy;
+    uint64_t stored;
+    bool dealt; /* nothing comes next */
+    _Alignas(64) _Atomic uint64_t messages;
+    _Atomic int status;
+    _Atomic bool over;
+};
+
+/* --- what comes next ------------------------------------------------------ */
+
+/* Message `number` for user `user`, or that user alone. */
+struct item {
+    uint64_t user, number;
+    bool message;
+};
+
+static void next_round(struct populate_feed *f)
+{
+    f->at = 0;
+    f->round++;
+}
+
+/* Message n is for user n mod users: each has the same number, give or take one, and they
+ * come by turns, as mail does. */
+static bool next_spread(struct populate_feed *f, struct item *item)
+{
+    if (f->at == f->user_count)
+        next_round(f);
+    if (f->user_count == 0)
+        return false;
+    item->user = f->users[f->at];
+    item->number = f->round * f->plan->users + item->user;
+    item->message = item->number < f->plan->messages;
+    f->at++;
+    return item->message || f->round == 0;
+}
+
+/* All for user 0, when every user has been made. */
+static bool next_single(struct populate_feed *f, struct item *item)
+{
+    if (f->at < f->user_count) {
+        *item = (struct item){.user = f->users[f->at++]};
+        return true;
+    }
+    if (f->user_count == 0 || f->users[0] != 0)
+        return false;
+    *item = (struct item){.number = f->number++, .message = true};
+    return item->number < f->plan->messages;
+}
+
+static bool next_item(struct populate_feed *f, struct item *item)
+{
+    return f->plan->one_mailbox ? next_single(f, item) : next_spread(f, item);
+}
+
+/* --- a slot --------------------------------------------------------------- */
+
+static void slot_free(struct slot *slot)
+{
+    struct populate_feed *f = slot->feed;
+
+    slot->next = f->free;
+    f->free = slot;
+    f->busy--;
+}
+
+static void fail(struct populate_feed *f, enum status status)
+{
+    atomic_store_explicit(&f->status, status, memory_order_relaxed);
+    f->dealt = true;
+}
+
+static void on_message(struct store_op *op, enum status status)
+{
+    struct slot *slot = container_of(op, struct slot, message.op);
+    struct populate_feed *f = slot->feed;
+
+    arena_reset(&slot->arena);
+    if (status == STATUS_OK)
+        atomic_store_explicit(&f->messages, ++f->stored, memory_order_relaxed);
+    else
+        fail(f, status);
+    slot_free(slot);
+}
+
+static void on_open(struct store_op *op, enum status status)
+{
+    struct slot *slot = container_of(op, struct slot, open.op);
+
+    if (status == STATUS_OK)
+        user_close(slot->open.user);
+    else
+        fail(slot->feed, status);
+    slot_free(slot);
+}
+
+static struct slice summary_of(struct slot *slot, struct slice text)
+{
+    struct summary_builder *b = summary_begin(&slot->arena, &summary_defaults);
+
+    if (!b)
+        return slice_of(NULL, 0);
+    summary_feed(b, text);
+    return summary_end(b);
+}
+
+static void start_message(struct slot *slot, const struct item *item, struct slice user)
+{
+    struct populate_feed *f = slot->feed;
+    struct slice text = slice_of(slot->text, f->plan->size);
+    struct slice summary;
+
+    populate_text(f->plan, item->number, user, slot->text);
+    summary = summary_of(slot, text);
+    if (!summary.at) {
+        arena_reset(&slot->arena);
+        slot_free(slot);
+        fail(f, STATUS_NO_MEMORY);
+        return;
+    }
+    slot->target = (struct store_target){.user = user};
+    slot->message = (struct store_message){.head = text,
+        .size = text.len,
+        .summary = summary,
+        .date_s = populate_date(item->number),
+        .targets = &slot->target,
+        .target_count = 1};
+    slot->message.op.done = on_message;
+    store_message(f->store, &slot->message);
+}
+
+static void start(struct slot *slot, const struct item *item)
+{
+    struct populate_feed *f = slot->feed;
+    struct slice user = populate_name(f->plan, item->user, slot->name);
+
+    if (item->message) {
+        start_message(slot, item, user);
+        return;
+    }
+    slot->open = (struct user_open){.name = user, .create = true};
+    slot->open.op.done = on_open;
+    user_open(f->store, &slot->open);
+}
+
+/* --- a turn --------------------------------------------------------------- */
+
+static bool start_next(struct populate_feed *f)
+{
+    struct slot *slot = f->free;
+    struct item item;
+
+    if (!slot || f->dealt)
+        return false;
+    if (!next_item(f, &item)) {
+        f->dealt = true;
+        return false;
+    }
+    f->free = slot->next;
+    f->busy++;
+    start(slot, &item);
+    return true;
+}
+
+bool populate_turn(struct thread *t)
+{
+    struct populate_feed *f = t->sessions;
+    unsigned started = 0;
+
+    if (!f)
+        return false;
+    while (started < TURN_STARTS && start_next(f))
+        started++;
+    if (f->dealt && f->busy == 0)
+        atomic_store_explicit(&f->over, true, memory_order_release);
+    return started > 0;
+}
+
+/* --- beginning and end ---------------------------------------------------- */
+
+static bool find_users(struct thread *t, struct populate_feed *f)
+{
+    char name[POPULATE_NAME_MAX];
+
+    f->users = malloc(f->plan->users * sizeof *f->users);
+    if (!f->users)
+        return false;
+    for (uint64_t i = 0; i < f->plan->users; i++)
+        if (shard_of_user(t, populate_name(f->plan, i, name)) == t->index)
+            f->users[f->user_count++] = (uint32_t)i;
+    return true;
+}
+
+static bool make_slots(struct populate_feed *f)
+{
+    uint64_t size = f->plan->size, count = SLOTS_BYTES / size;
+
+    f->slot_count = (unsigned)(count > SLOTS_MAX ? SLOTS_MAX
+            : count < SLOTS_MIN                  ? SLOTS_MIN
+                                                 : count);
+    f->slots = calloc(f->slot_count, sizeof *f->slots);
+    f->texts = malloc(f->slot_count * size);
+    if (!f->slots || !f->texts)
+        return false;
+    for (unsigned i = f->slot_count; i-- > 0;) {
+        struct slot *slot = &f->slots[i];
+
+        slot->feed = f;
+        slot->text = f->texts + i * size;
+        slot->arena = arena_of(summary_memory(&summary_defaults));
+        slot->next = f->free;
+        f->free = slot;
+    }
+    return true;
+}
+
+bool populate_begin(struct thread *t, const struct populate_plan *plan)
+{
+    struct populate_feed *f = aligned_alloc(64, sizeof *f);
+
+    if (!f)
+        return false;
+    memset(f, 0, sizeof *f);
+    f->plan = plan;
+    f->store = shard_store(t, t->index);
+    t->sessions = f;
+    if (find_users(t, f) && make_slots(f))
+        return true;
+    populate_end(t);
+    return false;
+}
+
+void populate_end(struct thread *t)
+{
+    struct populate_feed *f = t->sessions;
+
+    t->sessions = NULL;
+    if (!f)
+        return;
+    free(f->users);
+    free(f->slots);
+    free(f->texts);
+    free(f);
+}
+
+void populate_progress(const struct populate_feed *f, struct populate_progress *p)
+{
+    p->over = atomic_load_explicit(&f->over, memory_order_acquire);
+    p->messages = atomic_load_explicit(&f->messages, memory_order_relaxed);
+    p->status = (enum status)atomic_load_explicit(&f->status, memory_order_relaxed);
+}

@@ -4,7 +4,9 @@
 
 /* The layout, little-endian: `struct head`, the strings of the sender in the order of
  * their names in `struct envelope`, then for each recipient a `struct rcpt_head`, its
- * address and its ORCPT. A string is u32 octets, then these. */
+ * address and its ORCPT. A string is u32 octets, then these. The strings of version 1
+ * have no `hold`; an envelope without one is written so, and read by older servers too.
+ */
 
 enum envelope_flag {
     FLAG_UTF8 = 1 << 0,
@@ -49,10 +51,16 @@ static size_t string_bytes(struct slice s)
     return sizeof(uint32_t) + s.len;
 }
 
+static uint8_t version_of(const struct envelope *e)
+{
+    return e->hold.len ? 2 : 1;
+}
+
 size_t envelope_bytes(const struct envelope *e)
 {
     size_t n = sizeof(struct head) + string_bytes(e->sender) + string_bytes(e->envid) +
-        string_bytes(e->auth) + string_bytes(e->user) + string_bytes(e->log_id);
+        string_bytes(e->auth) + string_bytes(e->user) + string_bytes(e->log_id) +
+        (version_of(e) > 1 ? string_bytes(e->hold) : 0);
 
     for (unsigned i = 0; i < e->rcpt_count; i++)
         n += sizeof(struct rcpt_head) + string_bytes(e->rcpts[i].address) +
@@ -83,7 +91,7 @@ static uint32_t flags_of(const struct envelope *e)
 
 void envelope_encode(const struct envelope *e, struct out *out)
 {
-    struct head h = {.version = ENVELOPE_VERSION,
+    struct head h = {.version = version_of(e),
         .ret = (uint8_t)e->ret,
         .body = (uint8_t)e->body,
         .priority = e->priority,
@@ -99,6 +107,8 @@ void envelope_encode(const struct envelope *e, struct out *out)
     put_string(out, e->sender);
     put_string(out, e->envid);
     put_string(out, e->auth);
+    if (h.version > 1)
+        put_string(out, e->hold);
     put_string(out, e->user);
     put_string(out, e->log_id);
     for (unsigned i = 0; i < e->rcpt_count; i++) {
@@ -160,6 +170,14 @@ static void set_head(struct envelope *e, const struct head *h)
         .by_trace = h->flags & FLAG_BY_TRACE};
 }
 
+static bool take_strings(struct slice *in, uint8_t version, struct envelope *e)
+{
+    return take_string(in, &e->sender) && take_string(in, &e->envid) &&
+        take_string(in, &e->auth) &&
+        (version == 1 || (take_string(in, &e->hold) && e->hold.len > 0)) &&
+        take_string(in, &e->user) && take_string(in, &e->log_id);
+}
+
 static bool take_rcpt(struct slice *in, struct envelope_rcpt *r)
 {
     struct rcpt_head h;
@@ -178,12 +196,10 @@ enum status envelope_decode(struct slice bytes, struct arena *arena, struct enve
 
     if (in.len && (uint8_t)in.at[0] > ENVELOPE_VERSION)
         return STATUS_INVALID;
-    if (!take(&in, &h, sizeof h) || h.version != ENVELOPE_VERSION || !head_valid(&h))
+    if (!take(&in, &h, sizeof h) || h.version == 0 || !head_valid(&h))
         return STATUS_CORRUPT;
     set_head(e, &h);
-    if (!take_string(&in, &e->sender) || !take_string(&in, &e->envid) ||
-        !take_string(&in, &e->auth) || !take_string(&in, &e->user) ||
-        !take_string(&in, &e->log_id))
+    if (!take_strings(&in, h.version, e))
         return STATUS_CORRUPT;
     rcpts = arena_take(arena, h.rcpt_count * sizeof *rcpts);
     if (!rcpts)

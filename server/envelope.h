@@ -1,8 +1,8 @@
 /* envelope.h -- what travels beside the text of a message: the sender, the recipients,
  * and what was asked for them; as values, and as the bytes that the queue keeps.
  *
- * The bytes are the queue's `envelope` (store.h) and stand on the disk: a layout of
- * ENVELOPE_VERSION is read for ever, a newer one is refused.
+ * The bytes are the queue's `envelope` (store.h) and stand on the disk: layouts up to
+ * ENVELOPE_VERSION are read for ever, a newer one is refused.
  */
 #pragma once
 #include "proto/base/arena.h"
@@ -11,7 +11,7 @@
 #include "proto/smtp/smtp.h"
 
 enum {
-    ENVELOPE_VERSION = 1,
+    ENVELOPE_VERSION = 2,
     /* Recipients of one entry of the queue: larger lists are several entries. */
     ENVELOPE_RCPTS_MAX = 1000
 };
@@ -27,6 +27,7 @@ struct envelope {
     struct slice sender; /* empty: <> */
     struct slice envid;  /* ENVID=: xtext, undecoded (RFC 3461, 4.4); or empty */
     struct slice auth;   /* AUTH=: xtext or <>, undecoded (RFC 4954, 5); or empty */
+    struct slice hold;   /* HOLDFOR= or HOLDUNTIL=, as it was given; or empty */
     struct slice user;   /* the account that submitted it; empty: nobody */
     struct slice log_id; /* as in the Received field and the log */
     enum smtp_ret ret;

@@ -170,6 +170,8 @@ static void fill_dsn(struct report *r)
         .from = slice_str(r->from),
         .to = v->sender,
         .envid = v->envid,
+        .hold = v->hold,
+        .by_s = v->by_s,
         .unique = slice_str(r->unique),
         .log_id = v->log_id,
         .arrived_s = v->arrived_s,

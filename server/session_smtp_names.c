@@ -23,7 +23,7 @@ bool smtp_keep(struct arena *arena, const struct smtp_cmd *from, struct smtp_cmd
 
     *to = *from;
     if (!keep(arena, &path->text) || !keep(arena, &to->envid) ||
-        !keep(arena, &to->orcpt) || !keep(arena, &to->auth))
+        !keep(arena, &to->orcpt) || !keep(arena, &to->auth) || !keep(arena, &to->hold))
         return false;
     path->local = moved(path->local, from->path.text, path->text);
     path->domain = moved(path->domain, from->path.text, path->text);

@@ -48,6 +48,7 @@ static struct envelope envelope_of(const struct session_smtp *s, uint32_t front_
         .sender = mail->path.text,
         .envid = mail->envid,
         .auth = auth_of(mail),
+        .hold = mail->hold,
         .user = s->user ? slice_str(s->user) : S(""),
         .log_id = slice_str(m->id),
         .ret = mail->ret,

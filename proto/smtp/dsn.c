@@ -184,6 +184,19 @@ static void put_envid(struct out *out, struct slice envid)
     out_put(out, S("\r\n"));
 }
 
+/* A number of seconds, or a date (RFC 4865, 5.1.2). */
+static void put_hold(struct out *out, struct slice hold)
+{
+    bool dated = slice_find(hold, '-') < hold.len;
+
+    if (hold.len == 0)
+        return;
+    out_put(out, S("Future-Release-Request: "));
+    out_put(out, dated ? S("until;") : S("for;"));
+    dsn_put_clean(out, hold, DSN_NAME_MAX, false);
+    out_put(out, S("\r\n"));
+}
+
 static void put_message_fields(const struct dsn_writer *w, struct out *out)
 {
     const struct dsn *d = w->dsn;
@@ -200,6 +213,9 @@ static void put_message_fields(const struct dsn_writer *w, struct out *out)
     put_name(out, d->host);
     out_put(out, S("\r\n"));
     put_date_field(out, S("Arrival-Date: "), d->arrived_s, d->zone_minutes);
+    if (d->by_s) /* RFC 2852, 5 */
+        put_date_field(out, S("Deliver-By-Date: "), d->by_s, d->zone_minutes);
+    put_hold(out, d->hold);
     if (d->log_id.len == 0)
         return;
     out_put(out, S("X-Ringmail-Log-Id: "));

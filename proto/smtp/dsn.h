@@ -43,6 +43,8 @@ struct dsn {
     struct slice from;        /* the mailbox that reports come from */
     struct slice to;          /* the envelope's sender, who gets the report; not <> */
     struct slice envid;       /* ENVID=: xtext, undecoded; empty: was not given */
+    struct slice hold;        /* value of HOLDFOR= or HOLDUNTIL=; empty: was not given */
+    int64_t by_s;             /* BY=: it was to be delivered by then; 0: was not given */
     struct slice unique;      /* nobody can guess it: letters, digits and dots, at most
                                * DSN_UNIQUE_MAX. Message-ID and boundary are made of it */
     struct slice message_id;  /* of the message, with <>; empty: not known */

@@ -195,6 +195,7 @@ struct smtp_cmd {
     struct slice orcpt;    /* RCPT: type;xtext, checked, undecoded; empty without */
     struct slice auth;     /* MAIL: AUTH=, checked xtext or <>; empty without */
     int64_t hold_until_s;  /* MAIL: HOLDFOR=, HOLDUNTIL=; 0 without */
+    struct slice hold;     /* ... its value: seconds, or a date, which has dashes */
     int64_t by_s;          /* MAIL: BY=, when it is to be delivered; 0 without */
     bool by_notify;        /* ... mode N, not R */
     bool by_trace;         /* ... T */

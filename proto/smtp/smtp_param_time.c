@@ -17,13 +17,14 @@ static int64_t take_seconds(struct slice text)
 }
 
 /* The one hold parameter a message may have (RFC 4865, 4.2, 9). */
-static enum smtp_reply hold(
-    int64_t until_s, const struct smtp_rules *rules, struct smtp_cmd *cmd)
+static enum smtp_reply hold(struct slice value, int64_t until_s,
+    const struct smtp_rules *rules, struct smtp_cmd *cmd)
 {
     if (cmd->hold_until_s || until_s <= rules->now_s ||
         until_s > rules->now_s + rules->hold_max_s)
         return SMTP_REPLY_BAD_PARAM;
     cmd->hold_until_s = until_s;
+    cmd->hold = value;
     return SMTP_REPLY_NONE;
 }
 
@@ -34,7 +35,7 @@ enum smtp_reply smtp_param_hold_for(
 
     if (seconds <= 0 || value.at[0] == '0')
         return SMTP_REPLY_BAD_PARAM;
-    return hold(rules->now_s + seconds, rules, cmd);
+    return hold(value, rules->now_s + seconds, rules, cmd);
 }
 
 enum smtp_reply smtp_param_hold_until(
@@ -44,7 +45,7 @@ enum smtp_reply smtp_param_hold_until(
 
     if (!smtp_utc(value, &until_s))
         return SMTP_REPLY_BAD_PARAM;
-    return hold(until_s, rules, cmd);
+    return hold(value, until_s, rules, cmd);
 }
 
 /* by-time;by-mode[by-trace]. With mode N it may have passed already. */

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from email.utils import parsedate_to_datetime
 
 from harness import LONG, RINGMAIL, Server, check, finish, free_ports, wait_for
 from sink import DROP, Sink
@@ -419,6 +420,12 @@ def release_and_deadline():
             send(s, "a@far.example", sender=U1, mail=["BY=600;R"])
             got = wait_reports(s, 1, U1, 10)
             check("BY;R to a hop without DELIVERBY: failed", got and fields(got[0])[1][0]["Action"] == "failed", got)
+            submit(s, "b@busy.example", user=s.users[2], mail=["HOLDFOR=1", "BY=3;N"])
+            got = wait_reports(s, 1, s.users[2], 10)
+            head = fields(got[0])[0] if got else {}
+            arrival, by = (parsedate_to_datetime(head.get(n, "Thu, 01 Jan 1970 00:00:00 +0000")) for n in ("Arrival-Date", "Deliver-By-Date"))
+            check("the report says what was asked", head.get("Future-Release-Request") == "for;1" and 2 <= (by - arrival).total_seconds() <= 3,
+                  list(head.items()) if got else got)
             queue(s, "drop", "all")
 
 

@@ -61,6 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .unique = S("u1"),
         .message_id = next(&in),
         .log_id = next(&in),
+        .hold = next(&in),
+        .by_s = (data[1] & 64) ? 1750000001 : 0,
         .arrived_s = 1750000000,
         .now_s = 1750000000,
         .returned = data[0] % 3,

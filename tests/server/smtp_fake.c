@@ -158,6 +158,8 @@ static void put_envelope(
     out_str(out, e->tls_optional ? " notls" : "");
     put_number(out, " priority=", e->priority);
     put_number(out, " hold=", e->hold_until_s);
+    if (e->hold.len)
+        out_byte(out, ':'), out_put(out, e->hold);
     put_number(out, " by=", e->by_s);
     out_str(out, e->by_notify ? "N" : "");
     out_str(out, e->by_trace ? "T" : "");

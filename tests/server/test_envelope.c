@@ -35,6 +35,7 @@ static const struct envelope cases[] = {
         .priority = -9,
         .arrived_s = 1700000000,
         .hold_until_s = 1700003600,
+        .hold = SI("3600"),
         .by_s = 1700007200,
         .text_at = 33,
         .header_bytes = 1234,
@@ -92,6 +93,7 @@ static void assert_same(const struct envelope *a, const struct envelope *b)
     assert_same_slice(a->sender, b->sender);
     assert_same_slice(a->envid, b->envid);
     assert_same_slice(a->auth, b->auth);
+    assert_same_slice(a->hold, b->hold);
     assert_same_slice(a->user, b->user);
     assert_same_slice(a->log_id, b->log_id);
     assert_same_flags(a, b);
@@ -122,12 +124,12 @@ static void what_goes_in_comes_out(void **state)
     }
 }
 
-/* The bytes of version 1: what stands on disks. */
+/* The bytes of version 1, and with `hold` of version 2: what stands on disks. */
 static void the_layout_is_for_ever(void **state)
 {
     static const struct envelope_rcpt rcpt = {
         .address = SI("b@y"), .orcpt = SI("rfc822;b"), .notify = 4, .forwarded = true};
-    static const struct envelope e = {.sender = SI("a@x"),
+    struct envelope e = {.sender = SI("a@x"),
         .envid = SI("I"),
         .user = SI("u"),
         .log_id = SI("L1"),
@@ -149,11 +151,24 @@ static void the_layout_is_for_ever(void **state)
                                "\x04\0\0\0\x05\0\0\0\x01\0\0\0"
                                "\x03\0\0\0a@x\x01\0\0\0I\0\0\0\0\x01\0\0\0u\x02\0\0\0L1"
                                "\x04\x01\x03\0\0\0b@y\x08\0\0\0rfc822;b";
+    enum { HOLD_AT = 44 + 7 + 5 + 4 };
     struct slice bytes = encode(&e);
 
     (void)state;
     assert_int_equal(bytes.len, sizeof want - 1);
     assert_memory_equal(bytes.at, want, bytes.len);
+    free((char *)bytes.at);
+    e.hold = S("60");
+    bytes = encode(&e);
+    assert_int_equal(bytes.len, sizeof want - 1 + 6);
+    assert_int_equal(bytes.at[0], 2);
+    assert_memory_equal(bytes.at + 1, want + 1, HOLD_AT - 1);
+    assert_memory_equal(bytes.at + HOLD_AT,
+        "\x02\0\0\0"
+        "60",
+        6);
+    assert_memory_equal(
+        bytes.at + HOLD_AT + 6, want + HOLD_AT, sizeof want - 1 - HOLD_AT);
     free((char *)bytes.at);
 }
 
@@ -232,7 +247,7 @@ static void a_newer_version_is_told(void **state)
     struct envelope e;
 
     (void)state;
-    assert_int_equal(envelope_decode(S("\x02whatever"), &arena, &e), STATUS_INVALID);
+    assert_int_equal(envelope_decode(S("\x03whatever"), &arena, &e), STATUS_INVALID);
     assert_int_equal(envelope_decode(S("\xff"), &arena, &e), STATUS_INVALID);
     assert_int_equal(envelope_decode(slice_of(NULL, 0), &arena, &e), STATUS_CORRUPT);
 }

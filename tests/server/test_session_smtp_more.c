@@ -172,7 +172,7 @@ static const struct dialogue relaying[] = {
                 "250"}},
         "\n", "hello\r\n\xc3\xbc\r\n",
         "\xc3\xbc@other.test notify=1 < ann@x.test auth=<> user=ann@x.test body=1 utf8 "
-        "8header 8text notls priority=-4 hold=1700000060 by=1700000120NT\n",
+        "8header 8text notls priority=-4 hold=1700000060:60 by=1700000120NT\n",
         NULL},
     {"what is held back is so for all", PROTO_SUBMISSION, false,
         {HELLO, LOGIN, {FROM_ANN " HOLDFOR=60\r\n", "250"},
@@ -180,8 +180,8 @@ static const struct dialogue relaying[] = {
                 "250 250 354"},
             {MENDED ".\r\n", "250"}},
         "\n", "\r\n" MENDED,
-        "bob@x.test" ANN_SAID " hold=1700000060\nann@x.test notify=1" ANN_SAID
-        " hold=1700000060\n",
+        "bob@x.test" ANN_SAID " hold=1700000060:60\nann@x.test notify=1" ANN_SAID
+        " hold=1700000060:60\n",
         NULL},
     {"octets above 127 in the text only", PROTO_SMTP, false,
         {HELLO, {"MAIL FROM:<s@c.test>\r\nRCPT TO:<z@other.test>\r\n", "250 250"},

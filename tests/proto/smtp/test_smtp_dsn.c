@@ -243,6 +243,37 @@ static void recipients_are_told_of(void **state)
     }
 }
 
+/* What was asked about the time of delivery (RFC 2852, 5; RFC 4865, 5.1.2). */
+static void wishes_about_time_are_told(void **state)
+{
+    static const struct {
+        int64_t by_s;
+        struct slice hold, want;
+    } wishes[] = {
+        {0, SI(""), SI("14:20:00 +0200\r\n\r\n")},
+        {1750000050, SI("86400"),
+            SI("14:20:00 +0200\r\nDeliver-By-Date: Sun, 15 Jun 2025 17:07:30 +0200\r\n"
+               "Future-Release-Request: for;86400\r\n\r\n")},
+        {0, SI("2025-06-15T15:00:00Z"),
+            SI("14:20:00 +0200\r\n"
+               "Future-Release-Request: until;2025-06-15T15:00:00Z\r\n\r\n")},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+        struct dsn d = report(&bob, 1);
+        struct slice text;
+
+        d.by_s = wishes[i].by_s;
+        d.hold = wishes[i].hold;
+        text = dsn_text(&d, message, message.len);
+        if (!has(text, wishes[i].want))
+            fail_msg("%.*s", (int)text.len, text.at);
+        free((char *)text.at);
+        check_dsn(&d, message, 1);
+    }
+}
+
 static void the_gravest_outcome_is_the_subject(void **state)
 {
     static const struct dsn_rcpt mixed[] = {
@@ -477,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failure_is_told_in_full),
         cmocka_unit_test(recipients_are_told_of),
+        cmocka_unit_test(wishes_about_time_are_told),
         cmocka_unit_test(the_gravest_outcome_is_the_subject),
         cmocka_unit_test(no_octet_breaks_out_of_its_field),
         cmocka_unit_test(words_without_end_are_cut),

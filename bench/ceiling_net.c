@@ -1,0 +1,123 @@
+/* ceiling_net.c -- what the network layer of this machine allows: requests, connections,
+ * bytes in, stored messages out. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/ceiling.h"
+#include "server/clock.h"
+
+enum {
+    MESSAGE_BYTES = 10240,
+    CONNECTING = 16,   /* clients that connect and close */
+    RECEIVING = 8,     /* connections with text without end */
+    ANSWER_BYTES = 16, /* of a line */
+};
+
+/* What the server did in a time, and with how much of its thread's CPU. */
+struct span {
+    uint64_t answered, bytes;
+    double seconds, cpu_us;
+};
+
+static void pause_s(double seconds)
+{
+    struct timespec t = {.tv_sec = (time_t)seconds};
+
+    t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
+    nanosleep(&t, NULL);
+}
+
+/* After a tenth of the time to warm up. */
+static struct span measure(
+    struct ceiling_server *s, struct ceiling_clients *c, double seconds)
+{
+    uint64_t answered, bytes;
+    int64_t cpu, began;
+    struct span span;
+
+    ceiling_server_start(s);
+    c->server = s;
+    ceiling_clients_start(c);
+    pause_s(seconds / 10 + 0.02);
+    began = clock_monotonic_ns();
+    cpu = ceiling_server_cpu_ns(s);
+    answered = s->answered;
+    bytes = s->bytes_in;
+    pause_s(seconds);
+    span = (struct span){
+        .answered = s->answered - answered,
+        .bytes = s->bytes_in - bytes,
+        .seconds = (double)(clock_monotonic_ns() - began) / 1e9,
+        .cpu_us = (double)(ceiling_server_cpu_ns(s) - cpu) / 1e3,
+    };
+    ceiling_clients_stop(c);
+    ceiling_server_stop(s);
+    CHECK(span.answered || span.bytes);
+    return span;
+}
+
+void ceiling_line(const struct ceiling_conf *conf)
+{
+    struct ceiling_server s = {.answer = CEILING_ANSWER_LINE};
+    struct ceiling_clients c = {
+        .connections = conf->connections, .answer_bytes = ANSWER_BYTES};
+    struct span span = measure(&s, &c, conf->seconds);
+
+    ceiling_put("line_us", span.cpu_us / (double)span.answered);
+    ceiling_put("line_per_s", (double)span.answered / span.seconds);
+}
+
+void ceiling_connect(const struct ceiling_conf *conf)
+{
+    struct ceiling_server s = {.answer = CEILING_ANSWER_LINE};
+    struct ceiling_clients c = {
+        .connections = CONNECTING, .answer_bytes = ANSWER_BYTES, .once = true};
+    struct span span = measure(&s, &c, conf->seconds);
+
+    ceiling_put("connect_us", span.cpu_us / (double)span.answered);
+    ceiling_put("connect_per_s", (double)span.answered / span.seconds);
+}
+
+void ceiling_receive(const struct ceiling_conf *conf)
+{
+    struct ceiling_server s = {.answer = CEILING_ANSWER_SWALLOW};
+    struct ceiling_clients c = {.connections = RECEIVING};
+    struct span span = measure(&s, &c, conf->seconds);
+    double megabytes = (double)span.bytes / 1e6;
+
+    ceiling_put("receive_us_per_mb", span.cpu_us / megabytes);
+    ceiling_put("receive_mb_per_s", megabytes / span.seconds);
+}
+
+/* A file that the page cache holds, removed before it is used. */
+static int hot_file(const char *folder)
+{
+    char name[4096], text[MESSAGE_BYTES];
+    int fd;
+
+    snprintf(name, sizeof name, "%s/ceiling.XXXXXX", folder);
+    fd = mkostemp(name, O_CLOEXEC);
+    memset(text, 'm', sizeof text);
+    if (fd < 0 || unlink(name) || write(fd, text, sizeof text) != sizeof text)
+        ceiling_fail(name);
+    return fd;
+}
+
+void ceiling_serve(const struct ceiling_conf *conf)
+{
+    struct ceiling_server s = {
+        .answer = CEILING_ANSWER_FILE,
+        .file = hot_file(conf->folder),
+        .file_bytes = MESSAGE_BYTES,
+    };
+    struct ceiling_clients c = {
+        .connections = conf->connections, .answer_bytes = MESSAGE_BYTES};
+    struct span span = measure(&s, &c, conf->seconds);
+
+    ceiling_put("serve_10k_us", span.cpu_us / (double)span.answered);
+    ceiling_put("serve_10k_per_s", (double)span.answered / span.seconds);
+    close(s.file);
+}

@@ -210,10 +210,10 @@
     FLAG(SIZE, max_message_size, "max-message-size", "SIZE", "50M", 64 << 10,            \
         2ull << 30, "Octets of a message.")                                              \
     FLAG(COUNT, max_recipients, "max-recipients", "N", "1000", 100, 50000,               \
-        "Recipients of a message.")                                                      \
+        "RCPT commands of a message (announced as RCPTMAX, RFC 9422).")                  \
     FLAG(COUNT, max_messages_connection, "max-messages-connection", "N", "0", 0,         \
         1000000,                                                                         \
-        "Messages of an SMTP connection (announced as MAILMAX, RFC 9422); 0: no limit.") \
+        "MAIL commands of a connection (announced as MAILMAX, RFC 9422); 0: no limit.")  \
     FLAG(COUNT, max_recipient_domains, "max-recipient-domains", "N", "0", 0, 1000,       \
         "Domains that the recipients of a connection may have in all (RCPTDOMAINMAX);"   \
         " 0: no limit.")                                                                 \

@@ -68,11 +68,8 @@ static enum smtp_reply judge_sender(
     const struct session_smtp *s, const struct smtp_path *sender)
 {
     const struct thread *t = s->conn.thread;
-    uint64_t mail_max = smtp_config(s)->max_messages_connection;
     const struct account *account;
 
-    if (mail_max && s->mails >= mail_max) /* RFC 9422: MAILMAX */
-        return SMTP_REPLY_TOO_MANY_MESSAGES;
     if (thread_short_of_memory(t))
         return SMTP_REPLY_NO_SPACE;
     if (!s->user)
@@ -114,7 +111,6 @@ static void mail(struct session_smtp *s, const struct smtp_cmd *cmd)
         smtp_refuse(s, reply);
         return;
     }
-    s->mails++;
     policy_begin(s->chain->policy);
     smtp_policy_ask(s, POLICY_MAIL);
 }
@@ -126,6 +122,19 @@ void smtp_mail_done(struct session_smtp *s)
 }
 
 /* --- all of them --------------------------------------------------------------- */
+
+/* MAILMAX and RCPTMAX limit commands, whether they succeed or not (RFC 9422, 4). NONE, or
+ * that it is one too many: for RCPT that is said by smtp_rcpt(), which logs it too. */
+static enum smtp_reply count_command(struct session_smtp *s, enum smtp_verb verb)
+{
+    uint64_t mail_max = smtp_config(s)->max_messages_connection;
+
+    if (verb == SMTP_VERB_RCPT && s->message && s->message->tried < UINT32_MAX)
+        s->message->tried++;
+    if (verb != SMTP_VERB_MAIL || mail_max == 0)
+        return SMTP_REPLY_NONE;
+    return ++s->mails > mail_max ? SMTP_REPLY_TOO_MANY_MESSAGES : SMTP_REPLY_NONE;
+}
 
 /* Why a command that EHLO does not announce is refused: because it is not to be had
  * here, or not any more, or not yet. */
@@ -210,10 +219,12 @@ enum smtp_turn smtp_execute(struct session_smtp *s, struct slice line)
     const struct smtp_rules rules = smtp_rules_of(s);
     struct smtp_cmd cmd;
     enum smtp_reply reply = smtp_parse(line, &rules, &cmd);
-    enum smtp_reply order = SMTP_REPLY_NONE;
+    enum smtp_reply order = count_command(s, cmd.verb);
 
     if (s->turned_away && cmd.verb != SMTP_VERB_QUIT) /* RFC 5321, 3.1 */
         order = SMTP_REPLY_TURNED_AWAY;
+    else if (order != SMTP_REPLY_NONE)
+        reply = order;
     else if (reply == SMTP_REPLY_NOT_OFFERED)
         reply = not_offered(s, cmd.verb);
     else if (cmd.verb == SMTP_VERB_AUTH && s->user)

@@ -322,7 +322,7 @@ static enum smtp_reply judge_count(struct session_smtp *s, const struct smtp_pat
     const struct smtp_message *m = s->message;
     uint64_t max = smtp_config(s)->max_recipients;
 
-    if (m->rcpts >= max || m->tried >= max * SMTP_TRIES)
+    if (m->tried > max) /* this one is counted already */
         return SMTP_REPLY_TOO_MANY_RCPTS;
     return has_domain(s, path, false) ? SMTP_REPLY_NONE : SMTP_REPLY_TOO_MANY_DOMAINS;
 }
@@ -337,7 +337,6 @@ void smtp_rcpt(struct session_smtp *s, const struct smtp_cmd *cmd)
         refuse_by(s, cmd->path.text, reply);
         return;
     }
-    m->tried++;
     if (!find_way(s, cmd, &w))
         return;
     m->asked_local = w.route.remote_count == 0;

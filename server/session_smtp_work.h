@@ -38,9 +38,6 @@ enum {
     SMTP_RATE_MIN = 500,
     /* A message this much over the limit is not read to its end (matrix S20). */
     SMTP_OVERRUN_MAX = 1 << 30,
-    /* For each recipient that a message may have so many may be asked for: what is kept
-     * of them is kept until the message ends. */
-    SMTP_TRIES = 2,
     /* Names of recipients and senders of one message, and what is mended in it. */
     SMTP_NAMES_BYTES_MAX = 32 << 20,
 };
@@ -88,7 +85,7 @@ struct smtp_message {
     bool asked_local;             /* nothing of it is elsewhere */
     struct slice rcpt;            /* the first recipient as given */
     uint32_t rcpts;               /* accepted */
-    uint32_t tried;               /* and those that were not, as well */
+    uint32_t tried;               /* RCPT commands, whatever their answer was */
     struct smtp_names users;      /* accounts that get a copy */
     struct smtp_names others;     /* addresses of the queue's recipients ... */
     struct envelope_rcpt *queued; /* ... and these; NULL: nothing goes there */
@@ -170,7 +167,7 @@ struct session_smtp {
     uint32_t paced;               /* octets of text since the deadline was set */
     int32_t octets;               /* of text left in this slice */
     uint32_t offers;              /* SMTP_OFFER_ bits */
-    uint32_t mails;               /* transactions begun */
+    uint32_t mails;               /* MAIL commands, where they are limited */
     uint32_t owed_times;          /* SKIP: how often `owed` is said at its end */
     uint32_t commands, stored, refused, rcpts_refused; /* for the log */
     uint16_t errors;                                   /* since the last message */

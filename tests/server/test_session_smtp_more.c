@@ -229,6 +229,16 @@ static const struct dialogue relaying[] = {
              "TO:<z@other.test>\r\nRSET\r\nMAIL FROM:<s@c.test>\r\n",
                 "250 250 452 250 250 250 452 250 421"}},
         "", NULL, "", mail_max},
+    {"whatever the answers are", PROTO_SMTP, false,
+        {HELLO,
+            {"MAIL FROM:s\r\nMAIL FROM:<s@c.test> X=1\r\nMAIL FROM:<>\r\n",
+                "501 555 421"}},
+        "", NULL, "", mail_max},
+    {"out of order too", PROTO_SMTP, false,
+        {HELLO,
+            {"MAIL FROM:<>\r\nMAIL FROM:<>\r\nRSET\r\nMAIL FROM:<>\r\n",
+                "250 503 250 421"}},
+        "", NULL, "", mail_max},
 };
 
 static const struct dialogue policies[] = {
@@ -476,7 +486,7 @@ static void what_is_announced(void **state)
     }
 }
 
-/* Those that are put off count no error, but what is kept of them has an end. */
+/* Those that are put off count no error, but as RCPT (RFC 9422, 4.2). */
 static void refused_recipients_are_bounded(void **state)
 {
     struct fake_session *f;
@@ -486,9 +496,11 @@ static void refused_recipients_are_bounded(void **state)
     fake_smtp.refusal[POLICY_RCPT] = "450 4.7.1 Not now\r\n";
     f = hello(PROTO_SMTP, "EHLO c\r\nMAIL FROM:<>\r\n");
     fake_output(f);
-    for (unsigned i = 0; i < 202; i++) {
+    fake_send(f, S("RCPT TO:ann\r\n"));
+    dialogue_expect(f, "501", "counts as well");
+    for (unsigned i = 1; i < 102; i++) {
         fake_send(f, S("RCPT TO:<ann@x.test>\r\n"));
-        dialogue_expect(f, i < 200 ? "450" : "452", "RCPT");
+        dialogue_expect(f, i < 100 ? "450" : "452", "RCPT");
     }
     fake_send(f, S("RSET\r\nMAIL FROM:<>\r\nRCPT TO:<ann@x.test>\r\n"));
     dialogue_expect(f, "250 250 450", "the next message");

@@ -1,0 +1,233 @@
+/* main.c -- one run of ringmail-bench: options, engine, figures. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench/mode.h"
+#include "bench/report.h"
+#include "server/clock.h"
+
+enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_USAGE = 64, HELP_BYTES = 32 << 10 };
+
+/* What is seen of the server, and when. */
+struct run {
+    struct options options;
+    struct bench bench;
+    struct watch watch;
+    struct watch_cpu cpu_before, cpu_after;
+    struct watch_disk disk_before, disk_after;
+    int64_t memory_idle, memory_ready, memory_over;
+    bool progress;
+};
+
+static struct bench *running; /* for the signal handler */
+
+static void on_signal(int number)
+{
+    (void)number;
+    running->stop = true;
+}
+
+static int fail(int status, struct slice text)
+{
+    fprintf(stderr, "ringmail-bench: %.*s\n", (int)text.len, text.at);
+    return status;
+}
+
+/* --- while it runs -------------------------------------------------------- */
+
+static void on_before(void *arg)
+{
+    struct run *r = arg;
+
+    r->memory_idle = watch_memory(&r->watch);
+}
+
+static void on_ready(void *arg)
+{
+    struct run *r = arg;
+
+    r->memory_ready = watch_memory(&r->watch);
+    r->disk_before = watch_disk(&r->watch);
+    r->cpu_before = watch_cpu(&r->watch);
+}
+
+static void on_tick(void *arg)
+{
+    struct run *r = arg;
+
+    if (r->progress)
+        report_progress(&r->bench, clock_monotonic_ns(), stderr);
+}
+
+static void on_over(void *arg)
+{
+    struct run *r = arg;
+
+    r->cpu_after = watch_cpu(&r->watch);
+    r->disk_after = watch_disk(&r->watch);
+    r->memory_over = watch_memory(&r->watch);
+    if (r->progress)
+        fputs("\r\033[K", stderr);
+}
+
+/* --- figures -------------------------------------------------------------- */
+
+static void fill_server(const struct run *r, struct figures *f)
+{
+    f->cpu.known = r->cpu_before.known && r->cpu_after.known;
+    f->cpu.total_ns = r->cpu_after.total_ns - r->cpu_before.total_ns;
+    f->cpu.user_ns = r->cpu_after.user_ns - r->cpu_before.user_ns;
+    f->cpu.system_ns = r->cpu_after.system_ns - r->cpu_before.system_ns;
+    f->disk.known = r->disk_before.known && r->disk_after.known;
+    f->disk.writes = r->disk_after.writes - r->disk_before.writes;
+    f->disk.sectors = r->disk_after.sectors - r->disk_before.sectors;
+    f->disk.flushes = r->disk_after.flushes - r->disk_before.flushes;
+    f->memory = r->memory_over;
+    f->memory_idle = r->memory_idle;
+    f->memory_ready = r->memory_ready;
+}
+
+/* A thread that uses up a CPU cannot ask for more. */
+static void judge_driver(const struct bench *b, struct figures *f)
+{
+    for (unsigned i = 0; i < b->threads; i++) {
+        const struct tally *t = &b->drivers[i].tally;
+        double wall = (double)(t->last_ns - t->first_ns);
+        double busy = wall > 0 ? 100 * (double)t->cpu_ns / wall : 0;
+        double waited = wall > 0 ? 100 * (double)t->waited_ns / wall : 0;
+
+        f->busy_percent = busy > f->busy_percent ? busy : f->busy_percent;
+        f->waited_percent = waited > f->waited_percent ? waited : f->waited_percent;
+        if (b->open_loop)
+            f->undone += schedule_backlog(&b->drivers[i].schedule,
+                b->drivers[i].end_ns < t->last_ns ? b->drivers[i].end_ns : 0);
+    }
+    if (f->busy_percent > 100)
+        f->busy_percent = 100;
+    f->bottleneck = f->busy_percent >= 90 || f->sum->missed * 100 > f->sum->operations;
+}
+
+static bool write_json(const struct figures *f, const char *path)
+{
+    FILE *to = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+
+    if (!to)
+        return false;
+    report_json(f, to);
+    return to == stdout ? fflush(to) == 0 : fclose(to) == 0;
+}
+
+static bool write_csv(const struct figures *f, const char *path)
+{
+    bool out = strcmp(path, "-") == 0;
+    FILE *to = out ? stdout : fopen(path, "ae");
+    struct stat st;
+
+    if (!to)
+        return false;
+    if (out || (fstat(fileno(to), &st) == 0 && st.st_size == 0))
+        report_csv_head(to);
+    report_csv(f, to);
+    return out ? fflush(to) == 0 : fclose(to) == 0;
+}
+
+static bool write_all(const struct figures *f)
+{
+    const struct options *o = f->o;
+    bool taken = strcmp(o->json, "-") == 0 || strcmp(o->csv, "-") == 0;
+    const char *bad = NULL;
+
+    if (!o->quiet)
+        report_words(f, taken ? stderr : stdout);
+    if (*o->json && !write_json(f, o->json))
+        bad = o->json;
+    if (*o->csv && !write_csv(f, o->csv))
+        bad = o->csv;
+    if (bad)
+        fprintf(stderr, "ringmail-bench: %s: %s\n", bad, strerror(errno));
+    return !bad;
+}
+
+/* --- the run -------------------------------------------------------------- */
+
+static int print_help(void)
+{
+    char *room = malloc(HELP_BYTES);
+    struct out out = out_of(room, HELP_BYTES);
+
+    if (!room)
+        return EXIT_BAD;
+    options_help(&out);
+    CHECK(!out.full);
+    fwrite(out.at, 1, out.len, stdout);
+    free(room);
+    return EXIT_GOOD;
+}
+
+static void take_signals(struct bench *b)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+
+    running = b;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int finish_run(struct run *r)
+{
+    struct tally *sum = calloc(1, sizeof *sum);
+    struct figures f = {.o = &r->options, .mode = r->bench.mode, .sum = sum};
+    int status;
+
+    CHECK(sum);
+    engine_sum(&r->bench, sum);
+    f.seconds = (double)(sum->last_ns - sum->first_ns) / 1e9;
+    fill_server(r, &f);
+    judge_driver(&r->bench, &f);
+    status = write_all(&f) && sum->errors == 0 ? EXIT_GOOD : EXIT_BAD;
+    free(sum);
+    return status;
+}
+
+static int drive(struct run *r, struct out *why)
+{
+    const struct options *o = &r->options;
+    const struct engine_watch watch = {on_before, on_ready, on_tick, on_over, r};
+    int status = EXIT_BAD;
+
+    if (!mode_find(o) || o->verify.len)
+        return fail(EXIT_USAGE, S("this mode, or --verify, is not there yet"));
+    if (!watch_open(&r->watch, o, why) || !letters_open(&r->bench.letters, o, why))
+        return fail(EXIT_USAGE, out_slice(why));
+    r->progress = o->progress == 1 || (o->progress == 2 && isatty(STDERR_FILENO));
+    take_signals(&r->bench);
+    if (!engine_open(&r->bench, o, mode_find(o), why))
+        status = fail(EXIT_USAGE, out_slice(why));
+    else if (!engine_run(&r->bench, &watch, why))
+        status = fail(EXIT_BAD, out_slice(why));
+    else
+        status = finish_run(r);
+    engine_close(&r->bench);
+    letters_close(&r->bench.letters);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct run run;
+    char buffer[OPTIONS_WHY_MAX];
+    struct out why = out_of(buffer, sizeof buffer);
+    int status;
+
+    if (!options_parse(&run.options, argc - 1, argv + 1, &why))
+        return fail(EXIT_USAGE, out_slice(&why));
+    if (run.options.help)
+        return print_help();
+    status = drive(&run, &why);
+    options_free(&run.options);
+    return status;
+}

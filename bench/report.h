@@ -1,0 +1,31 @@
+/* report.h -- the figures of a run, in words, as JSON and as a row of CSV. */
+#pragma once
+#include <stdio.h>
+
+#include "bench/engine.h"
+#include "bench/verify.h"
+#include "bench/watch.h"
+
+struct figures {
+    const struct options *o;
+    const struct mode *mode;
+    const struct tally *sum;
+    double seconds;
+    double busy_percent;   /* of the busiest thread: CPU in the time of the run */
+    double waited_percent; /* likewise: ready to run, but without a CPU */
+    uint64_t undone;       /* open loop: due in the time, and never begun */
+    bool bottleneck;
+    struct watch_cpu cpu; /* in the run */
+    struct watch_disk disk;
+    int64_t memory, memory_idle;        /* at the end; before anybody was connected; -1 */
+    int64_t memory_ready;               /* with all connections, before the run; -1 */
+    const struct verify_result *verify; /* NULL: not wanted */
+};
+
+void report_words(const struct figures *f, FILE *to);
+void report_json(const struct figures *f, FILE *to);
+/* The line of headings, and the row. */
+void report_csv_head(FILE *to);
+void report_csv(const struct figures *f, FILE *to);
+/* One line, drawn over the one before. */
+void report_progress(const struct bench *b, int64_t now_ns, FILE *to);

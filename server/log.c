@@ -14,6 +14,7 @@ enum {
     RING_BYTES = 128 << 10, /* lines of a thread that wait; a power of two */
     WRITE_BYTES = 4096,     /* whole lines in one write(2): PIPE_BUF, so never mixed */
     KINDS = 64,             /* kinds of events whose rate is watched, a power of two */
+    LINGER_MS = 20,         /* lines gather so long: a wake-up is dearer than a line */
     STOP_MS = 1000          /* waiting for a reader at the end */
 };
 
@@ -39,8 +40,10 @@ static struct {
     bool priorities;
     unsigned rate;
     _Atomic(struct log_ring *) rings;
-    atomic_bool running, stopping, rung;
-    int bell; /* eventfd: there are lines */
+    atomic_bool running, stopping;
+    atomic_bool rung;    /* the writer knows of lines */
+    atomic_bool hurried; /* and that they are not to gather */
+    int bell;            /* eventfd: one of them has been set */
     pthread_t writer;
 } logger = {.level = LEVEL_INFO, .rate = 1000, .bell = -1};
 
@@ -118,23 +121,39 @@ static const char *level_word(enum log_level level)
     return "error";
 }
 
+/* "2025-03-04T05:06:07.123Z"; all but the milliseconds stands for a second. */
+static void put_time(struct out *out, const struct timespec *now)
+{
+    static _Thread_local time_t second = -1;
+    static _Thread_local char text[32];
+    unsigned ms = (unsigned)(now->tv_nsec / 1000000);
+    struct tm tm;
+
+    if (second != now->tv_sec) {
+        gmtime_r(&now->tv_sec, &tm);
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.", &tm);
+        second = now->tv_sec;
+    }
+    out_str(out, text);
+    out_byte(out, (char)('0' + ms / 100));
+    out_byte(out, (char)('0' + ms / 10 % 10));
+    out_byte(out, (char)('0' + ms % 10));
+    out_byte(out, 'Z');
+}
+
 static void put_front(
     struct out *out, enum log_level level, const char *name, const struct timespec *now)
 {
-    char front[64];
-    struct tm tm;
-
     if (logger.priorities) {
-        snprintf(front, sizeof front, "<%d>", (int)level);
+        out_byte(out, '<');
+        out_u64(out, level);
+        out_byte(out, '>');
     } else {
-        size_t n;
-
-        gmtime_r(&now->tv_sec, &tm);
-        n = strftime(front, 32, "%Y-%m-%dT%H:%M:%S", &tm);
-        snprintf(front + n, sizeof front - n, ".%03ldZ %s ", now->tv_nsec / 1000000,
-            level_word(level));
+        put_time(out, now);
+        out_byte(out, ' ');
+        out_str(out, level_word(level));
+        out_byte(out, ' ');
     }
-    out_str(out, front);
     out_str(out, name);
 }
 
@@ -169,6 +188,7 @@ static bool begin(struct event *e, enum log_level level, const char *name, bool 
     clock_gettime(CLOCK_REALTIME, &now);
     if (limited && !within_rate(name, now.tv_sec, &suppressed))
         return false;
+    e->urgent = level <= LEVEL_WARNING;
     e->out = out_of(e->line, sizeof e->line - 1); /* room for the line end */
     put_front(&e->out, level, name, &now);
     if (suppressed > 0)
@@ -253,16 +273,16 @@ static void ring_copy(struct log_ring *ring, uint32_t at, const void *from, size
     memcpy(ring->bytes, (const char *)from + first, len - first);
 }
 
-static void ring_bell(void)
+static void ring_bell(atomic_bool *said)
 {
     uint64_t one = 1;
 
-    if (!atomic_exchange_explicit(&logger.rung, true, memory_order_acq_rel))
+    if (!atomic_exchange_explicit(said, true, memory_order_acq_rel))
         if (write(logger.bell, &one, sizeof one) < 0)
             return; /* the counter is full: the writer is awake anyway */
 }
 
-static void push(struct log_ring *ring, struct slice line)
+static void push(struct log_ring *ring, struct slice line, bool urgent)
 {
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint32_t used = head - atomic_load_explicit(&ring->tail, memory_order_acquire);
@@ -276,14 +296,14 @@ static void push(struct log_ring *ring, struct slice line)
     ring_copy(ring, head + sizeof len, line.at, line.len);
     atomic_store_explicit(
         &ring->head, head + (uint32_t)(sizeof len + line.len), memory_order_release);
-    ring_bell();
+    ring_bell(urgent || used > RING_BYTES / 2 ? &logger.hurried : &logger.rung);
 }
 
 void event_end(struct event *e)
 {
     e->line[e->out.len++] = '\n';
     if (mine && atomic_load_explicit(&logger.running, memory_order_relaxed))
-        push(mine, out_slice(&e->out));
+        push(mine, out_slice(&e->out), e->urgent);
     else
         write_now(out_slice(&e->out));
 }
@@ -386,15 +406,28 @@ static void write_all_rings(void)
     }
 }
 
-static void *writer_main(void *arg)
+/* Until there are lines, and for a moment more, unless they are urgent. False: never. */
+static bool wait_for_lines(void)
 {
+    struct pollfd bell = {.fd = logger.bell, .events = POLLIN};
     uint64_t count;
 
+    if (read(logger.bell, &count, sizeof count) < 0)
+        return errno == EINTR;
+    if (!atomic_load_explicit(&logger.hurried, memory_order_acquire))
+        poll(&bell, 1, LINGER_MS);
+    /* Exchanged, so that whoever still sees them set has its line taken now. */
+    atomic_exchange(&logger.rung, false);
+    atomic_exchange(&logger.hurried, false);
+    return true;
+}
+
+static void *writer_main(void *arg)
+{
     (void)arg;
     while (!atomic_load_explicit(&logger.stopping, memory_order_acquire)) {
-        if (read(logger.bell, &count, sizeof count) < 0 && errno != EINTR)
+        if (!wait_for_lines())
             break;
-        atomic_store_explicit(&logger.rung, false, memory_order_release);
         write_all_rings();
     }
     write_all_rings();
@@ -455,8 +488,8 @@ void logger_stop(void)
     if (!atomic_exchange(&logger.running, false))
         return;
     atomic_store(&logger.stopping, true);
-    atomic_store(&logger.rung, false);
-    ring_bell();
+    atomic_store(&logger.hurried, false);
+    ring_bell(&logger.hurried);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += 2 * STOP_MS / 1000;
     if (pthread_timedjoin_np(logger.writer, NULL, &until) != 0) {

@@ -11,8 +11,9 @@
  * Keys and event names are literals of ours; values are quoted and escaped, so that
  * nothing a peer sends can begin a line or forge a key. Never a password, never a body.
  *
- * A line goes to a bounded buffer of the thread and is written by a thread of its own:
- * a standard error that blocks costs lines (counted, and said), never time. Without
+ * A line goes to a bounded buffer of the thread and is written by a thread of its own,
+ * warnings and errors at once, others within 20 ms, many at a time: a standard error that
+ * blocks costs lines (counted, and said), never time. Without
  * logger_start(), or on a thread that has not called logger_attach(), lines are written
  * at once.
  */
@@ -36,6 +37,7 @@ enum {
 
 struct event {
     struct out out;
+    bool urgent;
     char line[EVENT_BYTES_MAX];
 };
 

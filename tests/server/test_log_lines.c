@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <time.h>
 #include <unistd.h>
@@ -191,6 +192,28 @@ static void test_lines_of_threads_arrive_whole(void **state)
     assert_int_equal(lines_in(text, "\n"), 1500);
 }
 
+/* A line alone is written without another one behind it, whether it may wait or not. */
+static void test_a_line_alone_arrives(void **state)
+{
+    static const enum log_level levels[] = {LEVEL_INFO, LEVEL_WARNING, LEVEL_INFO};
+    char text[256];
+
+    (void)state;
+    capture();
+    logger_set(LEVEL_INFO, true, 1000000);
+    assert_true(logger_start());
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        struct pollfd p = {.fd = from, .events = POLLIN};
+
+        say(levels[i], S("alone"));
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        take(text, sizeof text);
+        assert_int_equal(lines_in(text, "thing user=alone n=7\n"), 1);
+    }
+    logger_stop();
+    release();
+}
+
 /* Nobody reads: the threads do not notice, the lines that did not fit are counted. */
 static void test_blocked_reader_costs_no_time(void **state)
 {
@@ -270,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_a_line),
         cmocka_unit_test(test_full_line),
         cmocka_unit_test(test_lines_of_threads_arrive_whole),
+        cmocka_unit_test(test_a_line_alone_arrives),
         cmocka_unit_test(test_blocked_reader_costs_no_time),
         cmocka_unit_test(test_rate),
         cmocka_unit_test(test_stop_does_not_wait_for_ever),

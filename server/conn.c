@@ -130,13 +130,18 @@ void conn_run(struct conn *c)
     start_tls_if_asked(c);
 }
 
-/* One that was touched: run it if it was woken, send, and see what has become of it. */
+/* One that was touched: run it if it was woken, send, and see what has become of it. What
+ * the session does while it runs is looked at here and now; only one that wants to run
+ * again has another turn. */
 static void turn_one(struct conn *c)
 {
     if (conn_has(c, CONN_WOKEN) && conn_is(c, CONN_OPEN)) {
         conn_set(c, CONN_WOKEN, false);
         conn_offer(c);
     }
+    conn_set(c, CONN_TOUCHED, false);
+    if (conn_has(c, CONN_WOKEN) && conn_is(c, CONN_OPEN))
+        conn_touch(c);
     conn_flush(c);
     conn_receive_update(c);
     conn_advance(c); /* may free it */
@@ -165,7 +170,6 @@ bool conns_turn(struct thread *t)
     for (unsigned n = 1; (link = list_pop(&now)); n++) {
         struct conn *c = container_of(link, struct conn, touched);
 
-        conn_set(c, CONN_TOUCHED, false);
         turn_one(c);
         if (n % TOUCHED_STEP == 0 && clock_monotonic_ns() - begin > CLOCK_STEP_NS)
             break;

@@ -132,6 +132,13 @@ bool shards_open(struct thread *t, char *why, size_t cap)
 
 /* --- running and stop ----------------------------------------------------- */
 
+void shards_answer(struct thread *t)
+{
+    for (unsigned i = 0; i < t->shard_count; i++)
+        if (t->shards[i]->store)
+            store_answer(t->shards[i]->store);
+}
+
 bool shards_turn(struct thread *t)
 {
     bool more = false;

@@ -67,6 +67,8 @@ struct shard {
 
 /* On its thread, blocking: recovers the stores of the shards that run there. */
 bool shards_open(struct thread *t, char *why, size_t cap);
+/* Before the sessions: what the stores have done since the last turn is answered. */
+void shards_answer(struct thread *t);
 /* Once a turn; true: another turn is wanted at once. */
 bool shards_turn(struct thread *t);
 /* Begins to make everything durable; shards_stopped() says when it is. */

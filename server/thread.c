@@ -37,6 +37,7 @@ static bool work(struct thread *t)
     inbox_run(t);
     more |= timers_run(t);
     op_queue_run(&t->ready);
+    shards_answer(t);
     more |= conns_turn(t);
     if (conf->thread_turn)
         more |= conf->thread_turn(t);

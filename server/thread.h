@@ -3,8 +3,9 @@
  * Everything a connection or a shard touches belongs to one thread. Threads share
  * nothing but immutable snapshots; they send one another calls.
  *
- *   turn: calls from other threads -> due timers -> ready ops -> flush of touched
- *         connections -> store_turn() of each shard -> one io_uring_enter -> completions
+ *   turn: calls from other threads -> due timers -> ready ops -> answers of the
+ *         stores -> touched connections run and send -> store_turn() of each shard -> one
+ *         io_uring_enter -> completions
  *
  * The longest turn is measured always (struct thread_stats).
  */

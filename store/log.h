@@ -39,7 +39,7 @@ struct log_conf {
     uint32_t numbers_from; /* a log that is new takes none below; adopted ones are */
 
     /* Something that was answered with BUSY or NO_SPACE may go now. Runs at the end of
-     * log_turn(). May be NULL. */
+     * log_turn(), not for what came before log_turn_begins(). May be NULL. */
     void (*wake)(void *arg);
     void *wake_arg;
 };
@@ -122,6 +122,10 @@ struct log_waiter {
  * disk (OK), when their write has failed (IO), or in a later turn when the log had
  * failed before (READ_ONLY). Never from inside this call. */
 void log_wait(struct log *log, struct log_waiter *w);
+
+/* The caller is about to try again what was BUSY: it need not be woken for what has come
+ * to an end so far. Optional. */
+void log_turn_begins(struct log *log);
 
 /* Once a turn, after the sessions: writes what has gathered, by the pressure rule. */
 void log_turn(struct log *log);

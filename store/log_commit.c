@@ -204,6 +204,11 @@ void commit_flush(struct log *log)
 
 /* --- the turn --- */
 
+void log_turn_begins(struct log *log)
+{
+    log->woken = false;
+}
+
 void log_turn(struct log *log)
 {
     struct list late;

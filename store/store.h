@@ -71,6 +71,10 @@ enum status store_open(struct store **store, struct disk *disk,
  * if nothing else happens; UINT64_MAX: no wish. Coming late costs latency only. */
 uint64_t store_due_ns(const struct store *store);
 
+/* Once a turn, before the sessions, so that what they say goes out in this turn: answers
+ * what commits and reads have released since the last one. store_turn() does it too. */
+void store_answer(struct store *store);
+
 /* Once a turn, after the sessions: starts the commit, does a slice (well below 1 ms) of
  * long work. Returns true when it wants another turn at once. */
 bool store_turn(struct store *store, int64_t now_s);

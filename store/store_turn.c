@@ -174,11 +174,20 @@ static void answer(struct store *s)
 
 /* --- the turn --- */
 
+void store_answer(struct store *s)
+{
+    s->turning = true;
+    changes_complete(s);
+    answer(s);
+    s->turning = false;
+}
+
 bool store_turn(struct store *s, int64_t now_s)
 {
     bool idle;
 
     s->turning = true;
+    log_turn_begins(s->log);
     s->turns++;
     s->now_s = now_s;
     idle = changes_complete(s);

@@ -45,7 +45,9 @@ struct client {
     struct op receive, send; /* send: connecting too */
     /* the operation under way */
     bool busy, leaving, settled;
-    uint64_t number; /* of the operation, over all threads */
+    uint32_t batch;  /* operations that began together */
+    uint32_t left;   /* of these, under way */
+    uint64_t number; /* of the (first) operation, over all threads */
     int64_t intended_ns, deadline_ns;
     uint64_t served; /* operations of this connection */
     int64_t rest_ns; /* nothing before that, after a failure */

@@ -42,13 +42,30 @@ static void connect_client(struct client *c)
     client_connect(c);
 }
 
+/* How many operations begin together. */
+static uint32_t batch_of(const struct client *c)
+{
+    const struct driver *d = c->driver;
+    uint64_t most = c->driver->bench->o->per_connection, batch = d->bench->o->depth;
+
+    if (!c->mode->pipelines || d->bench->open_loop || batch < 2)
+        return 1;
+    if (d->quota - d->started < batch)
+        batch = d->quota - d->started;
+    if (most && most - c->served % most < batch)
+        batch = most - c->served % most;
+    return (uint32_t)batch;
+}
+
 static void begin(struct client *c, int64_t intended_ns)
 {
     struct driver *d = c->driver;
 
     c->busy = true;
     d->busy++;
-    c->number = d->started++ * d->bench->threads + d->index;
+    c->batch = c->left = batch_of(c);
+    c->number = d->started * d->bench->threads + d->index;
+    d->started += c->batch;
     c->intended_ns = intended_ns;
     c->deadline_ns = d->now_ns + d->bench->o->timeout_ns;
     if (c->state == CLIENT_READY)
@@ -98,16 +115,19 @@ static void leave(struct client *c)
         client_drop(c);
 }
 
-/* The operation of c has ended, well or not. */
-static void finish(struct client *c)
+/* One of the operations of c has ended, well or not; false: others are under way. */
+static bool finish(struct client *c)
 {
     struct driver *d = c->driver;
 
+    d->tally.last_ns = d->now_ns;
+    c->served++;
+    if (--c->left)
+        return false;
     c->busy = false;
     d->busy--;
     c->deadline_ns = 0;
-    c->served++;
-    d->tally.last_ns = d->now_ns;
+    return true;
 }
 
 static void count_one(_Atomic uint64_t *counter)
@@ -171,8 +191,8 @@ void client_done(struct client *c)
         return;
     histogram_add(&d->tally.latency, (uint64_t)(d->now_ns - c->intended_ns));
     count_one(&d->tally.operations);
-    finish(c);
-    go_on(c);
+    if (finish(c))
+        go_on(c);
 }
 
 void client_refused(struct client *c, struct slice why)
@@ -180,8 +200,8 @@ void client_refused(struct client *c, struct slice why)
     if (!c->busy || client_gone(c))
         return;
     count_error(c->driver, why);
-    finish(c);
-    go_on(c);
+    if (finish(c))
+        go_on(c);
 }
 
 void client_step(struct client *c, unsigned step, int64_t since_ns)
@@ -198,7 +218,7 @@ void engine_failed(struct client *c, struct slice why)
     if (d->phase != PHASE_LEAVE && !c->leaving)
         count_error(d, why);
     c->rest_ns = c->state == CLIENT_READY ? d->now_ns : d->now_ns + rest_ns;
-    if (c->busy)
+    while (c->busy)
         finish(c);
     if (!c->settled && d->phase == PHASE_SETUP) {
         d->settling--;
@@ -597,7 +617,11 @@ void engine_close(struct bench *b)
         if (d->ring)
             ring_close(d->ring);
         list_each_safe(link, after, &d->members) {
-            client_free(container_of(link, struct client, member));
+            struct client *c = container_of(link, struct client, member);
+
+            if (c->state != CLIENT_CLOSED && c->mode->ended)
+                c->mode->ended(c);
+            client_free(c);
         }
         free(d->clients);
         free(d->extra);

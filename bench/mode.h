@@ -23,16 +23,17 @@ struct mode {
     bool (*prepare)(struct bench *b, struct out *why);
     /* Clients of another kind in this thread, made before threads start. */
     bool (*populate)(struct driver *d);
-    bool bulk;   /* answers are large: big receive buffers */
-    bool single; /* an operation is a connection, whatever --per-connection says */
-    bool holds;  /* clients are only held, they get no operations */
+    bool bulk;      /* answers are large: big receive buffers */
+    bool pipelines; /* several operations of a client may be under way: c->batch */
+    bool single;    /* an operation is a connection, whatever --per-connection says */
+    bool holds;     /* clients are only held, they get no operations */
     /* The connection is there. */
     void (*open)(struct client *c);
     /* TLS is up after STARTTLS. */
     void (*secured)(struct client *c);
     /* Takes all of `in`; stops where the client is gone. */
     void (*input)(struct client *c, struct slice in);
-    /* Begins operation c->number. */
+    /* Begins operation c->number, and the c->batch - 1 behind it. */
     void (*next)(struct client *c);
     /* Says goodbye, where that takes more than closing; NULL: it does not. */
     void (*quit)(struct client *c);
@@ -45,7 +46,7 @@ struct mode {
 
 /* The session is set up. */
 void client_ready(struct client *c);
-/* The operation is done, and its connection goes on. */
+/* An operation is done, and its connection goes on; of a batch the oldest. */
 void client_done(struct client *c);
 /* The same, but the server refused it: an error; `why` is the server's answer. */
 void client_refused(struct client *c, struct slice why);
@@ -54,6 +55,6 @@ void client_step(struct client *c, unsigned step, int64_t since_ns);
 /* The time. */
 int64_t client_now(struct client *c);
 
-extern const struct mode mode_smtp;
+extern const struct mode mode_smtp, mode_imap, mode_imap_login;
 /* Of the mode that the options name. */
 const struct mode *mode_find(const struct options *o);

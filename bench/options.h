@@ -61,7 +61,7 @@ struct options {
     struct target to, deliver, listen, verify;
     /* load */
     uint64_t connections, threads, count, per_connection, sources;
-    int64_t time_ns, timeout_ns, delay_ns;
+    int64_t time_ns, timeout_ns, delay_ns, verify_wait_ns;
     double rate; /* 0: closed loop */
     int arrival, tls, tls_resume, verify_tls;
     /* who and what */

@@ -84,8 +84,8 @@ const struct flag options_table[] = {
         "of the whole mailbox; body: BODY[] of one message; range: of --range messages; "
         "store: sets and clears a flag of one message; search: SEARCH BODY --word."),
     FLAG(TEXT, mailbox, "mailbox", "NAME", "INBOX", 0, 0, BIT(IMAP), "Where."),
-    FLAG(COUNT, range, "range", "N", "100", 1, 1000000, BIT(IMAP),
-        "Messages of a FETCH (--op range)."),
+    FLAG(COUNT, range, "range", "N", "0", 0, 1000000, BIT(IMAP),
+        "Messages of a FETCH; without it 100 for --op range, all for --op envelope."),
     FLAG(TEXT, word, "word", "TEXT", "needle", 0, 0, BIT(IMAP) | BIT(MIXED),
         "What is searched for."),
     FLAG(COUNT, retr, "retr", "N", "10", 0, 1000000, BIT(POP3),
@@ -125,6 +125,9 @@ const struct flag options_table[] = {
         "message there once, byte for byte?"),
     FLAG(WORD, verify_tls, "verify-tls", "none|implicit|starttls", "none", 0, 0, WRITERS,
         "For --verify."),
+    FLAG(TIME, verify_wait_ns, "verify-wait", "SECONDS", "10", 0, 0, WRITERS,
+        "For servers that deliver later what they took: while messages are missing, "
+        "--verify reads again."),
 
     GROUP("What is said"),
     FLAG(TEXT, json, "json", "FILE|-", "", 0, 0, ALL, "Writes the figures as JSON."),

@@ -17,6 +17,7 @@ MAY_INCLUDE = {  # a file under the first may include only from these
     "server": ("server/", "store/", "proto/"),
     "bench": ("bench/", "proto/", "server/ring.h", "server/clock.h", "server/rand.h", "store/"),
     "bench/populate": ("bench/populate", "server/", "store/", "proto/"),
+    "bench/micro": ("bench/", "proto/", "store/", "server/"),  # whatever it measures
     "tests": ("tests/", "server/", "store/", "proto/", "bench/"),
 }
 STORE_FACE = {"store/store.h", "store/disk.h", "store/reshard.h", "store/format.h"}  # what they may see
@@ -39,7 +40,7 @@ def fault(path, n, text):
 def layer_of(path):
     if path.startswith("bench/populate"):
         return "bench/populate"
-    return next(l for l in ("proto/base", "proto", "store", "server", "bench", "tests") if path.startswith(l + "/"))
+    return next(l for l in ("proto/base", "proto", "store", "server", "bench/micro", "bench", "tests") if path.startswith(l + "/"))
 
 
 def strip(line):

@@ -154,11 +154,20 @@ bool accounts_canonical(
 
 static void warn_of_foreign_accounts(struct accounts_build *b)
 {
+    struct slice local = S("");
+
     b->line = 0;
-    for (unsigned i = 0; i < b->a->count; i++)
-        if (!accounts_is_local(b->a, accounts_domain_of(b->a->list[i].name)))
+    for (unsigned i = 0; i < b->a->count; i++) {
+        struct slice domain = accounts_domain_of(b->a->list[i].name);
+
+        if (slice_eq(domain, local))
+            continue;
+        if (accounts_is_local(b->a, domain))
+            local = domain;
+        else
             accounts_warn(b, b->source->users_name, b->a->list[i].name,
                 "no --domain names its domain, so it gets no mail");
+    }
 }
 
 /* --- postmaster -------------------------------------------------------- */

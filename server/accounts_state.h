@@ -88,6 +88,8 @@ struct accounts_build {
     unsigned warnings;
     unsigned line;      /* under way; of lines that belong together, the first */
     unsigned line_more; /* that belong to it */
+    struct slice same;  /* a domain that is kept as it is written */
+    unsigned indexed;   /* of the accounts: those before are in by_name */
 };
 
 enum { ACCOUNTS_WARNINGS_MAX = 20, ACCOUNTS_LINE_MAX = 1 << 20 };

@@ -13,7 +13,12 @@
 #include "server/network.h"
 #include "server/password.h"
 
-enum { EXTRA_FIELD = 7 }; /* fields in front of the extra ones */
+enum {
+    EXTRA_FIELD = 7,   /* fields in front of the extra ones */
+    PLAIN_MAX = 64,    /* octets of a local part (RFC 5321, 4.5.3.1.1) */
+    NAMES_BEHIND = 16, /* the index follows so many names behind: by then the place of
+                        * one in it has come into the cache */
+};
 
 /* The field up to the next ':', which is cut off too. */
 static struct slice cut_field(struct slice *line)
@@ -104,12 +109,66 @@ static bool note_domain(struct accounts_build *b, struct slice name)
     return accounts_add_domain(b, slice_of(lower, domain.len));
 }
 
+static bool is_plain_local(struct slice local)
+{
+    bool begun = false; /* since the last dot */
+
+    for (size_t i = 0; i < local.len; i++) {
+        char c = local.at[i];
+
+        if (c == '.' ? !begun
+                     : !(c >= 'a' && c <= 'z') && !ascii_digit(c) && c != '-' && c != '_')
+            return false;
+        begun = c != '.';
+    }
+    return begun && local.len <= PLAIN_MAX;
+}
+
+/* Of a million names nearly all are written as they are looked up: a simple word at a
+ * domain that an account before had. They stay where they are in the text. */
+static bool is_plain(const struct accounts_build *b, struct slice name)
+{
+    struct slice domain = accounts_domain_of(name);
+
+    return domain.len > 0 && slice_eq(domain, b->same) && name.len <= ACCOUNT_NAME_MAX &&
+        is_plain_local(slice_of(name.at, name.len - domain.len - 1));
+}
+
+static bool take_name(struct accounts_build *b, struct slice text, struct slice *name)
+{
+    if (is_plain(b, text)) {
+        *name = text;
+        return true;
+    }
+    if (!note_domain(b, text) ||
+        !accounts_canonical(b, b->source->users_name, text, name))
+        return false;
+    if (slice_eq(accounts_domain_of(text), accounts_domain_of(*name)))
+        b->same = accounts_domain_of(*name);
+    return true;
+}
+
+/* The accounts before the `end`-th can be found by name. */
+static bool index_names(struct accounts_build *b, unsigned end)
+{
+    struct accounts *a = b->a;
+    uint32_t other;
+
+    for (; b->indexed < end; b->indexed++) {
+        if (name_index_add(&a->by_name, a->list, sizeof *a->list, b->indexed, &other))
+            continue;
+        b->line = a->list[b->indexed].line;
+        return accounts_refuse_twice(
+            b, b->source->users_name, a->list[b->indexed].name, a->list[other].line);
+    }
+    return true;
+}
+
 static bool take_line(struct accounts_build *b, struct slice line)
 {
     struct accounts *a = b->a;
     struct account *account = &a->list[a->count];
     struct slice name, password;
-    uint32_t other;
 
     if (slice_trim(line).len == 0 || line.at[0] == '#')
         return true;
@@ -123,18 +182,14 @@ static bool take_line(struct accounts_build *b, struct slice line)
         return refuse(b,
             "the password field is longer than 1024 octets; `ringmail user passwd` "
             "makes a new one");
-    name = slice_trim(name);
-    if (!note_domain(b, name) ||
-        !accounts_canonical(b, b->source->users_name, name, &account->name))
+    if (!take_name(b, slice_trim(name), &account->name))
         return false;
+    name_index_near(&a->by_name, account->name);
     take_password(b, account, password);
     take_extra(b, account, line);
     account->line = b->line;
-    if (!name_index_add(&a->by_name, a->list, sizeof *a->list, a->count, &other))
-        return accounts_refuse_twice(
-            b, b->source->users_name, account->name, a->list[other].line);
     a->count++;
-    return true;
+    return a->count <= NAMES_BEHIND || index_names(b, a->count - NAMES_BEHIND);
 }
 
 /* Names that wait for their mail to be removed (DATA/removed): closed until then. */
@@ -188,6 +243,8 @@ bool accounts_read_users(struct accounts_build *b)
     while (accounts_line(b, &text, &line))
         if (!take_line(b, line))
             return false;
+    if (!index_names(b, a->count))
+        return false;
     close_removed(b);
     for (unsigned i = 0; i < a->count; i++)
         a->list[i].since = since(b, &a->list[i]);

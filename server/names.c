@@ -28,16 +28,26 @@ static struct slice name_at(const void *items, size_t item_bytes, uint32_t index
     return *(const struct slice *)((const char *)items + index * item_bytes);
 }
 
-/* The slot that holds the name, or the empty one where it belongs. */
-static uint32_t *slot_of(
-    const struct names *n, const void *items, size_t item_bytes, struct slice name)
+static uint32_t tag_of(uint64_t hash)
 {
-    uint32_t at = (uint32_t)slice_hash(name, n->key);
+    return (uint32_t)(hash >> 32);
+}
 
-    for (;; at++) {
-        uint32_t *slot = &n->slots[at & n->mask];
+void name_index_near(const struct names *n, struct slice name)
+{
+    __builtin_prefetch(&n->slots[(uint32_t)slice_hash(name, n->key) & n->mask], 1);
+}
 
-        if (*slot == 0 || slice_eq(name_at(items, item_bytes, *slot - 1), name))
+/* The slot that holds the name, or the empty one where it belongs. */
+static struct name_slot *slot_of(const struct names *n, const void *items,
+    size_t item_bytes, struct slice name, uint64_t hash)
+{
+    for (uint32_t at = (uint32_t)hash;; at++) {
+        struct name_slot *slot = &n->slots[at & n->mask];
+
+        if (slot->index == 0 ||
+            (slot->tag == tag_of(hash) &&
+                slice_eq(name_at(items, item_bytes, slot->index - 1), name)))
             return slot;
     }
 }
@@ -45,17 +55,21 @@ static uint32_t *slot_of(
 uint32_t name_index_find(
     const struct names *n, const void *items, size_t item_bytes, struct slice name)
 {
-    return n->slots ? *slot_of(n, items, item_bytes, name) - 1 : NAMES_NONE;
+    if (!n->slots)
+        return NAMES_NONE;
+    return slot_of(n, items, item_bytes, name, slice_hash(name, n->key))->index - 1;
 }
 
 bool name_index_add(struct names *n, const void *items, size_t item_bytes, uint32_t index,
     uint32_t *other)
 {
-    uint32_t *slot = slot_of(n, items, item_bytes, name_at(items, item_bytes, index));
+    struct slice name = name_at(items, item_bytes, index);
+    uint64_t hash = slice_hash(name, n->key);
+    struct name_slot *slot = slot_of(n, items, item_bytes, name, hash);
 
-    *other = *slot - 1;
-    if (*slot != 0)
+    *other = slot->index - 1;
+    if (slot->index != 0)
         return false;
-    *slot = index + 1;
+    *slot = (struct name_slot){index + 1, tag_of(hash)};
     return true;
 }

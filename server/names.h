@@ -6,7 +6,10 @@
 enum { NAMES_NONE = UINT32_MAX };
 
 struct names {
-    uint32_t *slots; /* index + 1; 0: empty */
+    struct name_slot {
+        uint32_t index; /* + 1; 0: empty */
+        uint32_t tag;   /* of the hash: most other names are told from it */
+    } * slots;
     uint32_t mask;
     uint64_t key; /* random: nobody outside can choose names that collide */
 };
@@ -14,6 +17,9 @@ struct names {
 /* Room for `count` names; false without memory. */
 bool name_index_init(struct names *n, uint32_t count, uint64_t key);
 void name_index_free(struct names *n);
+
+/* name_index_add() or name_index_find() of this name comes soon. */
+void name_index_near(const struct names *n, struct slice name);
 
 /* Index of the item of that name, or NAMES_NONE. */
 uint32_t name_index_find(

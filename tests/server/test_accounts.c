@@ -41,6 +41,10 @@ static const struct {
     {"\xef\xbb\xbf"
      "anna@x.test:" YES,
         "anna@x.test", YES, true},
+    {"a.b-c_d.9@x.test:" YES, "a.b-c_d.9@x.test", YES, true},
+    {"a..b@x.test:" YES, NULL, "not a name", false},
+    {".a@x.test:" YES, NULL, "not a name", false},
+    {"a.@x.test:" YES, NULL, "not a name", false},
     {"an na@x.test:" YES, NULL, "line 1: an na@x.test: not a name", false},
     {"@x.test:" YES, NULL, "not a name", false},
     {"anna@:" YES, NULL, "not a name", false},
@@ -51,30 +55,72 @@ static const struct {
     {"\xff@x.test:" YES, NULL, "not a name", false},
 };
 
+/* Line i behind `before`, which holds `others` accounts. */
+static void try_line(
+    const struct config *c, const char *before, unsigned others, unsigned i)
+{
+    char text[512];
+    int n = snprintf(text, sizeof text, "%s%s", before, lines[i].line);
+    const struct account *account;
+    struct told told;
+    struct accounts *a = accounts_with(c, slice_of(text, (size_t)n), S(""), NULL, &told);
+
+    if (!a != !lines[i].name)
+        fail_msg("%s: %s", text, told_text(&told));
+    if (!a) {
+        if (!others)
+            assert_told(&told, lines[i].password);
+        return;
+    }
+    assert_int_equal(accounts_count(a), others + 1);
+    account = accounts_find(a, slice_str(lines[i].name));
+    if (!account || account->login != lines[i].login ||
+        !slice_eq(account->password, slice_str(lines[i].password)))
+        fail_msg("%s", text);
+    accounts_drop(a);
+}
+
+/* The first of a file, and behind another of its domain: what a line means is the same.
+ */
 static void test_lines(void **state)
 {
     struct config *c = config_with("domain x.test\n");
-    struct told told;
 
     (void)state;
     for (unsigned i = 0; i < sizeof lines / sizeof *lines; i++) {
-        struct accounts *a =
-            accounts_with(c, slice_str(lines[i].line), S(""), NULL, &told);
-        const struct account *account;
-
-        if (!a != !lines[i].name)
-            fail_msg("%s: %s", lines[i].line, told_text(&told));
-        if (!a) {
-            assert_told(&told, lines[i].password);
-            continue;
-        }
-        assert_int_equal(accounts_count(a), 1);
-        account = accounts_find(a, slice_str(lines[i].name));
-        if (!account || account->login != lines[i].login ||
-            !slice_eq(account->password, slice_str(lines[i].password)))
-            fail_msg("%s", lines[i].line);
-        accounts_drop(a);
+        try_line(c, "", 0, i);
+        if (!slice_starts_nocase(slice_str(lines[i].line), S("\xef\xbb\xbf")))
+            try_line(c, "first@x.test:" YES "\n", 1, i);
     }
+    config_free(c);
+}
+
+/* However far apart the two are, and however they are written. */
+static void test_twice_is_found(void **state)
+{
+    static const char *const again[] = {"u3@x.test", "U3@X.Test", "\"u3\"@x.test", "u3"};
+    struct config *c = config_with("domain x.test\n");
+    char text[8192], expected[64];
+    struct told told;
+
+    (void)state;
+    for (unsigned lines_between = 0; lines_between < 40; lines_between += 13)
+        for (unsigned i = 0; i < sizeof again / sizeof *again; i++) {
+            struct out out = out_of(text, sizeof text);
+            unsigned last = 4 + lines_between;
+
+            for (unsigned k = 0; k < last; k++) {
+                out_str(&out, "u");
+                out_u64(&out, k);
+                out_str(&out, "@x.test:" YES "\n");
+            }
+            out_str(&out, again[i]);
+            out_str(&out, ":" YES "\n");
+            assert_null(accounts_with(c, out_slice(&out), S(""), NULL, &told));
+            snprintf(expected, sizeof expected,
+                "line %u: u3@x.test: has a line already, 4; remove", last + 1);
+            assert_told(&told, expected);
+        }
     config_free(c);
 }
 
@@ -373,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_allow_nets),
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_twice_is_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

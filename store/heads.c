@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
-enum { BLOCK = 1024, NONE = UINT32_MAX };
+#include "store/records.h"
+
+enum { BLOCK = 1024, NONE = UINT32_MAX, BUCKETS_MAX = 1 << 30 };
 
 struct head *heads_at(const struct heads *h, uint32_t i)
 {
@@ -49,13 +51,16 @@ static bool block_add(struct head_table *t)
     return true;
 }
 
-static bool table_init(struct head_table *t)
+/* An empty table of `buckets` buckets, a power of two and at least BLOCK. */
+static bool table_init(struct head_table *t, uint32_t buckets)
 {
-    if (!block_add(t))
-        return false;
-    memset(t->blocks[0], 0xff, BLOCK * sizeof(uint32_t));
-    t->buckets = BLOCK;
-    t->mask = BLOCK - 1;
+    while (t->buckets < buckets) {
+        if (!block_add(t))
+            return false;
+        memset(t->blocks[t->buckets / BLOCK], 0xff, BLOCK * sizeof(uint32_t));
+        t->buckets += BLOCK;
+    }
+    t->mask = buckets - 1;
     return true;
 }
 
@@ -64,6 +69,7 @@ static void table_free(struct head_table *t)
     for (uint32_t i = 0; i < (t->buckets + BLOCK - 1) / BLOCK; i++)
         free(t->blocks[i]);
     free(t->blocks);
+    *t = (struct head_table){0};
 }
 
 static uint64_t hash_name(const struct heads *h, const struct head *head)
@@ -71,12 +77,13 @@ static uint64_t hash_name(const struct heads *h, const struct head *head)
     return slice_hash(head_name(head), h->key);
 }
 
+/* Numbers are counters, and what is read or written of many heads comes in their order:
+ * neighbours stand side by side. Those of another shard, from a resharding, begin
+ * elsewhere. */
 static uint64_t hash_id(const struct heads *h, const struct head *head)
 {
-    uint64_t x = head->id ^ h->key;
-
-    x = (x ^ (x >> 31)) * 0x9e3779b97f4a7c15u;
-    return x ^ (x >> 29);
+    (void)h;
+    return head->id + (head->id >> USER_SHARD_SHIFT) * 0x9e3779b97f4a7c15u;
 }
 
 typedef uint64_t hash_fn(const struct heads *h, const struct head *head);
@@ -126,7 +133,7 @@ static void table_add(
     struct head *head = slot(h, at);
     uint32_t *into;
 
-    if (h->count > t->buckets && t->buckets < 1u << 30)
+    if (h->count > t->buckets && t->buckets < BUCKETS_MAX)
         split(h, t, hash, link);
     into = bucket(t, hash(h, head));
     *link(head) = *into;
@@ -151,11 +158,25 @@ static bool table_remove(struct heads *h, struct head_table *t, hash_fn *hash,
 enum status heads_init(struct heads *h, uint64_t key)
 {
     *h = (struct heads){.free = NONE, .key = key};
-    if (!table_init(&h->by_name) || !table_init(&h->by_id)) {
+    if (!table_init(&h->by_name, BLOCK) || !table_init(&h->by_id, BLOCK)) {
         heads_free(h);
         return STATUS_NO_MEMORY;
     }
     return STATUS_OK;
+}
+
+enum status heads_expect(struct heads *h, uint64_t count)
+{
+    uint32_t buckets = BLOCK;
+
+    CHECK(h->count == 0);
+    while (buckets < count && buckets < BUCKETS_MAX)
+        buckets *= 2;
+    table_free(&h->by_name);
+    table_free(&h->by_id);
+    return table_init(&h->by_name, buckets) && table_init(&h->by_id, buckets)
+        ? STATUS_OK
+        : STATUS_NO_MEMORY;
 }
 
 void heads_free(struct heads *h)
@@ -251,6 +272,11 @@ void heads_name(struct heads *h, struct head *head)
 void heads_unname(struct heads *h, struct head *head)
 {
     table_remove(h, &h->by_name, hash_name, name_link, head);
+}
+
+void heads_near(const struct heads *h, struct slice name)
+{
+    __builtin_prefetch(bucket(&h->by_name, slice_hash(name, h->key)), 1);
 }
 
 struct head *heads_find(const struct heads *h, struct slice name)

@@ -61,6 +61,10 @@ struct heads {
 enum status heads_init(struct heads *h, uint64_t key);
 void heads_free(struct heads *h);
 
+/* While there are none: makes the tables ready for about so many, so that they need not
+ * grow on the way there. */
+enum status heads_expect(struct heads *h, uint64_t count);
+
 /* A cleared head with name and number, found by number only; NULL without memory. */
 struct head *heads_add(struct heads *h, uint64_t id, struct slice name);
 void heads_remove(struct heads *h, struct head *head);
@@ -68,6 +72,9 @@ void heads_remove(struct heads *h, struct head *head);
 /* Makes the name lead to this head, or to none any more. */
 void heads_name(struct heads *h, struct head *head);
 void heads_unname(struct heads *h, struct head *head);
+
+/* heads_name() or heads_find() of this name comes soon. */
+void heads_near(const struct heads *h, struct slice name);
 
 struct head *heads_find(const struct heads *h, struct slice name);
 struct head *heads_by_id(const struct heads *h, uint64_t id);

@@ -160,7 +160,8 @@ struct store {
     uint32_t uid_validity; /* highest given */
     uint64_t next_user;
     bool replaying;
-    uint64_t summary_bytes; /* of a summary on disk, on average */
+    const struct log_start *start; /* while it is opened */
+    uint64_t summary_bytes;        /* of a summary on disk, on average */
 
     struct changes changes;
     struct progress progress; /* of the oldest change */
@@ -416,7 +417,8 @@ enum status try_message(struct store *s, struct store_message *m);
 /* --- store_checkpoint.c --- */
 
 /* One piece of a checkpoint, read back. */
-enum status checkpoint_take(struct store *s, struct slice piece);
+/* A piece of a checkpoint of so many bytes. */
+enum status checkpoint_take(struct store *s, struct slice piece, uint64_t image_bytes);
 /* A slice; false while there is more to do at once. */
 bool checkpoint_step(struct store *s);
 void checkpoint_free(struct store *s);

@@ -69,6 +69,7 @@ struct log_start {
     log_replay_fn *replay; /* then each valid record after the checkpoint, in log order */
     log_damage_fn *damage; /* bytes before the tail that fail; nothing is cut */
     void *arg;
+    uint64_t image_bytes;    /* out, before the first piece: of that checkpoint */
     bool accept_loss;        /* open in spite of what would be refused; it is reported */
     uint64_t tail_cut_bytes; /* out: what a torn tail held, nobody was told of it */
     uint64_t replayed;       /* out: records */

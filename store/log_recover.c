@@ -252,6 +252,7 @@ static enum status replay_image(struct recovery *r)
 
     if (!r->start->piece)
         return STATUS_OK;
+    r->start->image_bytes = r->image.bytes;
     status = image_read(
         &r->in, h->number, r->image.bytes, r->start->piece, r->start->arg, &again);
     image_free(&again);

@@ -11,6 +11,8 @@ enum {
     PIECE_BYTES = 256 << 10, /* of the other tables */
     PIECE_QUEUED = 2048,     /* entries of the queue looked at for one piece of states */
     DUE_TURNS = 64,          /* between two looks at the segments */
+    HEAD_BYTES_TYPICAL = 90, /* of a head in a checkpoint, rather too few */
+    HEADS_AHEAD = 16,        /* looked at ahead of the one that is taken */
 };
 
 enum piece_kind {
@@ -515,6 +517,24 @@ static enum status take_head(struct store *s, struct reader *in)
     return STATUS_OK;
 }
 
+/* The table by name is too large for any cache: what the next ones need there is on its
+ * way while one is taken. */
+static enum status take_heads(struct store *s, struct reader *in, uint32_t count)
+{
+    struct reader ahead = *in;
+
+    for (uint32_t i = 0, seen = 0; i < count; i++) {
+        for (; seen < count && seen < i + HEADS_AHEAD; seen++) {
+            struct piece_head p;
+
+            reader_copy(&ahead, &p, sizeof p);
+            heads_near(&s->heads, reader_take(&ahead, p.name_bytes));
+        }
+        TRY(take_head(s, in));
+    }
+    return STATUS_OK;
+}
+
 static enum status take_straddle(struct store *s, struct reader *in)
 {
     struct piece_straddle p;
@@ -596,8 +616,6 @@ static enum status take_item(struct store *s, unsigned kind, struct reader *in)
         s->uid_validity = p.uid_validity;
         s->next_user = p.next_user;
         break;
-    case PIECE_HEAD_LIST:
-        return take_head(s, in);
     case PIECE_STRADDLES:
         return take_straddle(s, in);
     case PIECE_FANOUT:
@@ -622,7 +640,15 @@ static enum status take_item(struct store *s, unsigned kind, struct reader *in)
     return in->bad ? STATUS_CORRUPT : STATUS_OK;
 }
 
-enum status checkpoint_take(struct store *s, struct slice piece)
+/* Most of a checkpoint is heads. Where it is not (a long queue) the tables have more room
+ * than they need: a twelfth of its size at most. */
+static enum status expect_heads(struct store *s, uint64_t image_bytes)
+{
+    return s->heads.count ? STATUS_OK
+                          : heads_expect(&s->heads, image_bytes / HEAD_BYTES_TYPICAL);
+}
+
+enum status checkpoint_take(struct store *s, struct slice piece, uint64_t image_bytes)
 {
     struct reader in = reader_of(piece);
     struct piece_header h;
@@ -630,6 +656,10 @@ enum status checkpoint_take(struct store *s, struct slice piece)
     reader_copy(&in, &h, sizeof h);
     if (in.bad || h.version != RECORDS_VERSION)
         return STATUS_CORRUPT;
+    if (h.kind == PIECE_HEAD_LIST) {
+        TRY(expect_heads(s, image_bytes));
+        return take_heads(s, &in, h.count);
+    }
     for (uint32_t i = 0; i < h.count; i++)
         TRY(take_item(s, h.kind, &in));
     return STATUS_OK;

@@ -5,7 +5,9 @@
 
 static enum status on_piece(void *arg, struct slice piece)
 {
-    return checkpoint_take(arg, piece);
+    struct store *s = arg;
+
+    return checkpoint_take(s, piece, s->start->image_bytes);
 }
 
 static enum status on_record(void *arg, const struct log_record *r)
@@ -52,8 +54,10 @@ static enum status recover(struct store *s, bool accept_loss)
         .arg = s};
 
     s->replaying = true;
+    s->start = &start;
     TRY(log_open(&s->log, s->disk, &conf, &start));
     s->replaying = false;
+    s->start = NULL;
     s->tail_cut_bytes = start.tail_cut_bytes;
     store_say(s, SAY_INFO, "recovered", "users=%u records=%llu tail_cut_bytes=%llu",
         s->heads.count, (unsigned long long)start.replayed,

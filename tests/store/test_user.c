@@ -305,13 +305,15 @@ static void a_delivery_loads_nobody(void **state)
     assert_int_equal(k->store->loaded, 0);
 }
 
-static void heads_are_found_among_many(void **state)
+/* With tables that were made for `expected` of them. */
+static void find_heads_among_many(uint64_t expected)
 {
     struct heads h;
     char name[32];
 
-    (void)state;
     assert_int_equal(heads_init(&h, 7), STATUS_OK);
+    if (expected)
+        assert_int_equal(heads_expect(&h, expected), STATUS_OK);
     for (uint64_t i = 0; i < 50000; i++) {
         struct head *head;
 
@@ -328,8 +330,39 @@ static void heads_are_found_among_many(void **state)
 
         assert_int_equal(head == NULL, gone);
         snprintf(name, sizeof name, "user%u@x", (unsigned)i);
+        heads_near(&h, slice_str(name));
         assert_ptr_equal(heads_find(&h, slice_str(name)), head);
     }
+    heads_free(&h);
+}
+
+static void heads_are_found_among_many(void **state)
+{
+    (void)state;
+    find_heads_among_many(0);
+    find_heads_among_many(3000);
+    find_heads_among_many(70000);
+}
+
+/* Numbers of several old shards after a resharding: the same counters in all. */
+static void heads_of_many_shards_are_found_by_number(void **state)
+{
+    enum { SHARDS = 40, EACH = 500 };
+    struct heads h;
+
+    (void)state;
+    assert_int_equal(heads_init(&h, 7), STATUS_OK);
+    for (uint64_t shard = 0; shard < SHARDS; shard++)
+        for (uint64_t i = 1; i <= EACH; i++)
+            assert_non_null(heads_add(&h, shard << USER_SHARD_SHIFT | i, S("x")));
+    assert_null(heads_by_id(&h, (uint64_t)SHARDS << USER_SHARD_SHIFT | 1));
+    for (uint64_t shard = 0; shard < SHARDS; shard++)
+        for (uint64_t i = 1; i <= EACH; i++) {
+            struct head *head = heads_by_id(&h, shard << USER_SHARD_SHIFT | i);
+
+            assert_non_null(head);
+            assert_true(head->id == (shard << USER_SHARD_SHIFT | i));
+        }
     heads_free(&h);
 }
 
@@ -349,6 +382,7 @@ int main(void)
         TEST(eviction_changes_nothing),
         TEST(a_delivery_loads_nobody),
         TEST(heads_are_found_among_many),
+        TEST(heads_of_many_shards_are_found_by_number),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

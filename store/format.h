@@ -174,6 +174,11 @@ static_assert(offsetof(struct batch_header, bytes) == 44, "disk format");
 static_assert(offsetof(struct batch_header, used) == 48, "disk format");
 static_assert(offsetof(struct batch_header, records) == 52, "disk format");
 
+/* Flags of BATCH. */
+enum {
+    BATCH_LAST = 1, /* the log was closed behind it: its epoch wrote nothing more */
+};
+
 /* Payload of SEGMENT_SEALED: nothing follows here, the log goes on in `next`. */
 struct segment_seal {
     uint32_t next; /* segment number; its file was durable before */

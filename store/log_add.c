@@ -173,13 +173,14 @@ struct slab *slab_find(struct log *log, uint64_t place)
 
 /* --- batches --- */
 
-/* Bytes that a batch beginning at `end` of a segment may have. */
-static size_t segment_space(const struct log *log, uint32_t end, enum log_purpose purpose)
+/* Bytes that a batch beginning at `offset` of a segment may have. */
+static size_t segment_space(
+    const struct log_segment *s, uint32_t offset, enum log_purpose purpose)
 {
     size_t kept = SEAL_ROOM + (purpose == LOG_LIST ? 0 : LIST_ROOM);
-    size_t bytes = log->conf.segment_bytes - kept;
+    size_t bytes = s->bytes - kept;
 
-    return end < bytes ? bytes - end : 0;
+    return offset < bytes ? bytes - offset : 0;
 }
 
 static size_t slab_space(const struct slab *slab)
@@ -327,7 +328,7 @@ static void batch_begin(struct log *log, enum log_purpose purpose)
 {
     struct batch *b = batch_next(log);
     size_t slab = log->slab->bytes - SEAL_ROOM - (size_t)(b->at - log->slab->at);
-    size_t segment = segment_space(log, b->offset, purpose);
+    size_t segment = segment_space(b->segment, b->offset, purpose);
 
     b->room = (uint32_t)(slab < segment ? slab : segment);
 }
@@ -396,7 +397,7 @@ enum status batch_open(struct log *log, enum log_purpose purpose, size_t need)
         batch_close(log);
     if (log->tail - log->head > BATCHES_MAX - 2) /* a seal and a batch */
         return STATUS_BUSY;
-    if (!log->current || segment_space(log, log->current->end, purpose) < bytes)
+    if (!log->current || segment_space(log->current, log->current->end, purpose) < bytes)
         return roll(log, purpose, need);
     TRY(slab_for(log, bytes));
     batch_begin(log, purpose);

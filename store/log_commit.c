@@ -147,6 +147,7 @@ static void finish_header(struct log *log, struct batch *b)
         .offset = b->offset,
         .identity = b->segment->identity,
         .kind = RECORD_BATCH,
+        .flags = log->last ? BATCH_LAST : 0,
     };
 
     memcpy(b->at, &h, sizeof h);

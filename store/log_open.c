@@ -260,13 +260,15 @@ static void write_out(struct log *log)
 }
 
 /* An empty batch says that everything before it is durable, so that the next start takes
- * no damage at the end of a well stopped log for a torn tail. */
+ * no damage at the end of a well stopped log for a torn tail; and that nothing follows:
+ * it need not look. */
 static void write_proof(struct log *log)
 {
     const struct log_segment *s = log->current;
 
     if (log->failed || !s || s->bytes - s->end < 2 * FORMAT_BLOCK)
         return;
+    log->last = true;
     if (batch_open(log, LOG_LIST, 0) == STATUS_OK)
         write_out(log);
 }

@@ -176,6 +176,7 @@ struct log {
     uint64_t cut;
     bool failed; /* a write has failed: nothing is acknowledged any more */
     bool closing;
+    bool last;  /* the batch being sent is the last of all */
     bool woken; /* wake() is owed */
 
     /* Segments, by number. The two arrays run in parallel. */

@@ -12,6 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { FIRST_BYTES_MAX = 16 << 20 }; /* and no record is too large for it */
+
+static_assert(
+    (int)FIRST_BYTES_MAX >= 2 * RECORD_PAYLOAD_MAX, "a first segment takes any record");
+
 static void give_up(struct log *log, enum status error)
 {
     struct prepare *p = &log->prepare;
@@ -74,7 +79,7 @@ static void on_created(struct op *op, int32_t res, uint32_t flags)
         .shard = log->conf.shard,
         .number = p->segment->number,
         .epoch = log->epoch,
-        .segment_bytes = log->conf.segment_bytes,
+        .segment_bytes = p->segment->bytes,
     };
 
     (void)flags;
@@ -97,9 +102,20 @@ static bool wanted(struct log *log)
         (p->error == STATUS_OK || log_now(log) >= p->retry_ns);
 }
 
+/* A start waits for the first segment of its epoch: it is a small one, as files are
+ * filled with zeroes before use. The first turns make full ones. */
+static uint32_t size_of_next(const struct log *log)
+{
+    bool first = !log->current && log->prepared_count == 0;
+
+    return first && log->conf.segment_bytes > FIRST_BYTES_MAX ? FIRST_BYTES_MAX
+                                                              : log->conf.segment_bytes;
+}
+
 void prepare_turn(struct log *log)
 {
     struct prepare *p = &log->prepare;
+    uint32_t bytes = size_of_next(log);
     uint32_t number =
         segment_number_from(log->next_number, log->conf.lanes, log->conf.lane);
 
@@ -110,13 +126,12 @@ void prepare_turn(struct log *log)
         return;
     }
     if (log->conf.disk_bytes_max &&
-        log_disk_bytes(log) + log->conf.segment_bytes > log->conf.disk_bytes_max) {
+        log_disk_bytes(log) + bytes > log->conf.disk_bytes_max) {
         give_up(log, STATUS_NO_SPACE);
         return;
     }
     p->segment = segment_new(log->conf.shard, number, log->epoch,
-        segment_identity(log->conf.store_id, log->conf.shard, number, log->epoch),
-        log->conf.segment_bytes);
+        segment_identity(log->conf.store_id, log->conf.shard, number, log->epoch), bytes);
     if (!p->segment || segment_table_room(log, PREPARED_MAX + 1) != STATUS_OK) {
         give_up(log, STATUS_NO_MEMORY);
         return;
@@ -124,5 +139,5 @@ void prepare_turn(struct log *log)
     log->next_number = number + 1;
     snprintf(p->name, sizeof p->name, SEGMENT_NAME, number);
     p->state = PREPARE_CREATING;
-    disk_create(log->disk, &p->op, on_created, p->name, log->conf.segment_bytes);
+    disk_create(log->disk, &p->op, on_created, p->name, bytes);
 }

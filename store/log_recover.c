@@ -136,6 +136,10 @@ static enum status judge(struct recovery *r, unsigned index, uint32_t offset)
 
     if (s->epoch < r->epoch || r->last_number < r->durable_number)
         return STATUS_OK;
+    if (r->closed == ((uint64_t)s->number << 32 | offset)) {
+        end_at(r, s, offset);
+        return STATUS_OK;
+    }
     if (!r->looked_ahead) {
         TRY(look_ahead(r, index, offset, &bytes));
         r->looked_ahead = true;

@@ -67,6 +67,7 @@ struct recovery {
     struct segment_run *runs; /* of adopted segments, owned */
     uint32_t lister;          /* segment the list stands in; 0: none */
 
+    uint64_t closed;          /* place behind the BATCH_LAST of the newest epoch, or 0 */
     uint32_t epoch;           /* the highest seen */
     uint32_t highest_segment; /* of any that is there, or was named */
     uint64_t end;             /* place at which the log ends */

@@ -279,12 +279,12 @@ void log_retire(struct log *log, uint32_t number)
 
 uint64_t log_disk_bytes(const struct log *log)
 {
-    unsigned files = log->segment_count - log->adopted + log->prepared_count +
-        (log->prepare.state == PREPARE_IDLE ? 0 : 1);
-    uint64_t bytes = (uint64_t)files * log->conf.segment_bytes;
+    uint64_t bytes = log->prepare.segment ? log->prepare.segment->bytes : 0;
 
+    for (unsigned i = 0; i < log->prepared_count; i++)
+        bytes += log->prepared[i]->bytes;
     for (unsigned i = 0; i < log->segment_count; i++)
-        if (log->segments[i]->adopted)
-            bytes += log->segments[i]->bytes / log->segments[i]->links;
+        bytes += log->segments[i]->bytes /
+            (log->segments[i]->adopted ? log->segments[i]->links : 1);
     return bytes + log->kept[0].bytes + log->kept[1].bytes;
 }

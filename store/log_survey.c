@@ -307,13 +307,54 @@ static enum status take_list(struct recovery *r, uint32_t lister, struct slice p
     return STATUS_OK;
 }
 
+static struct found *find(const struct recovery *r, uint32_t number)
+{
+    return r->segment_count
+        ? bsearch(&number, r->segments, r->segment_count, sizeof *r->segments, by_number)
+        : NULL;
+}
+
+/* From where the checkpoint covers the log, batch by batch: was it closed? Nothing was
+ * written behind its end then, and files made ahead need not be read to know that they
+ * are blank. A check of the whole store takes no such word for it. */
+static enum status find_close(struct recovery *r)
+{
+    const struct found *s =
+        r->imaged ? find(r, PLACE_SEGMENT(r->image.header.position)) : NULL;
+    uint32_t offset = PLACE_OFFSET(r->image.header.position);
+    bool last = false;
+
+    if (!s || r->from_start || s->state != FOUND_LIVE || s->epoch != r->epoch)
+        return STATUS_OK;
+    TRY(survey_open(r, s));
+    for (;;) {
+        struct log_walk w = log_walk_of(s->identity, offset, s->limit);
+        struct record_header h;
+        struct batch_header b;
+
+        TRY(input_need(&r->in, offset, BATCH_HEAD_BYTES));
+        if (!log_walk_batch(&w, r->in.window, (uint32_t)r->in.from, &b))
+            break;
+        memcpy(&h, input_at(&r->in, offset), sizeof h);
+        last = h.flags & BATCH_LAST;
+        offset += b.bytes;
+    }
+    if (last)
+        r->closed = (uint64_t)s->number << 32 | offset;
+    return STATUS_OK;
+}
+
 /* The newest list of segments in this one, if it holds any. */
 static enum status find_list(struct recovery *r, struct found *s)
 {
-    struct log_walk w = log_walk_of(s->identity, FORMAT_BLOCK, s->limit);
+    bool ends = r->closed && s->number == PLACE_SEGMENT(r->closed);
+    struct log_walk w =
+        log_walk_of(s->identity, FORMAT_BLOCK, ends ? PLACE_OFFSET(r->closed) : s->limit);
 
-    TRY(survey_open(r, s));
     s->blank = true;
+    if (r->closed && s->number > PLACE_SEGMENT(r->closed))
+        return STATUS_OK;
+    TRY(survey_open(r, s));
     for (;;)
         switch (log_walk_next(&w, r->in.window, (uint32_t)r->in.from)) {
         case WALK_RECORD:
@@ -348,13 +389,6 @@ static bool listed(const struct recovery *r, uint32_t number)
             number - r->listed[i].first < r->listed[i].count)
             return true;
     return false;
-}
-
-static struct found *find(const struct recovery *r, uint32_t number)
-{
-    return r->segment_count
-        ? bsearch(&number, r->segments, r->segment_count, sizeof *r->segments, by_number)
-        : NULL;
 }
 
 static enum status missing(struct recovery *r, uint32_t number)
@@ -621,6 +655,7 @@ enum status recovery_survey(struct recovery *r)
         TRY(read_header(r, &r->segments[i]));
     apply_cuts(r);
     TRY(find_image(r));
+    TRY(find_close(r));
     TRY(find_newest_list(r));
     TRY(sort_out_others(r));
     apply_listed_cuts(r);

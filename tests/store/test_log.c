@@ -114,6 +114,52 @@ static void start_after_a_checkpoint_reads_only_the_tail(void **state)
     kit_close(k);
 }
 
+/* Files made ahead are large and blank: after a clean stop nobody looks into them, and
+ * after any other start all of them are. */
+static void start_after_a_stop_reads_no_blank_files(void **state)
+{
+    struct kit *k = *state;
+    uint64_t bytes;
+
+    k->conf.segment_bytes = 4 << 20;
+    open_settled(k);
+    kit_fill(k, 50, 1000);
+    assert_int_equal(kit_checkpoint(k), STATUS_OK);
+    kit_fill(k, 5, 1000);
+    bytes = bytes_of_a_start(k);
+    assert_int_equal(k->replayed, 5);
+    kit_expect_all(k, 55);
+    assert_true(bytes < 2 * k->conf.segment_bytes); /* windows of a MiB */
+    kit_fill(k, 5, 1000);
+    assert_int_equal(kit_checkpoint(k), STATUS_OK);
+    kit_fill(k, 5, 1000);
+    kit_crash(k, false);
+    k->disk.read_bytes = 0;
+    open_settled(k);
+    kit_expect_all(k, 65);
+    assert_true(k->disk.read_bytes > 3 * k->conf.segment_bytes);
+    kit_close(k);
+}
+
+/* What a start waits for is small; what comes after it has the size asked for. */
+static void first_segment_of_a_start_is_small(void **state)
+{
+    enum { LARGE = 20 << 20, RECORD = 700000 };
+    struct kit *k = *state;
+
+    k->conf.segment_bytes = LARGE;
+    open_settled(k);
+    kit_fill(k, 50, RECORD);
+    assert_int_equal(kit_file_of(k, 0)->bytes, 16 << 20);
+    assert_int_equal(kit_file_of(k, 49)->bytes, LARGE);
+    kit_close(k);
+    open_settled(k);
+    kit_expect_all(k, 50);
+    kit_fill(k, 1, RECORD);
+    assert_int_equal(kit_file_of(k, 50)->bytes, 16 << 20);
+    kit_close(k);
+}
+
 static void memory_is_told_beforehand(void **state)
 {
     struct kit *k = *state;
@@ -859,6 +905,8 @@ int main(void)
         T(an_empty_batch_takes_its_place),
         T(sequence_numbers_go_on_after_a_restart),
         T(start_after_a_checkpoint_reads_only_the_tail),
+        T(start_after_a_stop_reads_no_blank_files),
+        T(first_segment_of_a_start_is_small),
         T(memory_is_told_beforehand),
         T(several_waiters_share_one_commit),
         T(nothing_is_told_before_it_is_durable),

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "proto/smtp/smtp.h"
 #include "server/accounts_state.h"
@@ -339,13 +340,14 @@ static void log_warning(void *arg, const char *line)
 }
 
 /* A file that need not be there is empty when it is not. */
-static bool read_file(
-    const char *path, bool wanted, struct file_bytes *bytes, struct out *why)
+static bool read_file(const char *flag, const char *path, bool wanted,
+    struct file_bytes *bytes, struct out *why)
 {
     if (file_read(path, FILE_BYTES_MAX, bytes))
         return true;
     if (errno == ENOENT && !wanted)
         return true;
+    out_str(why, flag);
     out_str(why, path);
     out_str(why, ": ");
     out_str(why, strerror(errno));
@@ -357,25 +359,53 @@ static bool read_file(
 static bool read_users(
     const struct config *config, struct file_bytes *bytes, struct out *why)
 {
-    if (read_file(config->users, true, bytes, why))
+    if (read_file("--users ", config->users, true, bytes, why))
         return true;
     if (errno == ENOENT)
         out_str(why, "; `ringmail user add` makes one");
     return false;
 }
 
+/* Changes with any of the files that an operator or `ringmail user` writes. */
+static uint64_t stamp_of(const struct config *config)
+{
+    const char *const names[] = {config->users, config->aliases, config->senders};
+    uint64_t stamp = 0;
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct stat st = {0};
+        int64_t facts[4];
+
+        if (names[i] && stat(names[i], &st) != 0)
+            st = (struct stat){0};
+        facts[0] = (int64_t)st.st_ino;
+        facts[1] = st.st_size;
+        facts[2] = st.st_mtim.tv_sec;
+        facts[3] = st.st_mtim.tv_nsec;
+        stamp = slice_hash(slice_of((const char *)facts, sizeof facts), stamp);
+    }
+    return stamp;
+}
+
+bool accounts_are_current(const struct accounts *a, const struct config *config)
+{
+    return a->stamp == stamp_of(config);
+}
+
 struct accounts *accounts_load(
     const struct config *config, const struct accounts *before, struct out *why)
 {
+    uint64_t stamp = stamp_of(config); /* before: a change meanwhile is one */
     struct file_bytes users = {0}, aliases = {0}, senders = {0}, removed = {0},
                       srs_keys = {0};
     struct accounts *a = NULL;
 
     if (read_users(config, &users, why) &&
-        read_file(config->aliases, config->aliases_wanted, &aliases, why) &&
-        (!config->senders || read_file(config->senders, true, &senders, why)) &&
-        read_file(config->removed_path, false, &removed, why) &&
-        read_file(config->srs_key_path, false, &srs_keys, why)) {
+        read_file("--aliases ", config->aliases, config->aliases_wanted, &aliases, why) &&
+        (!config->senders ||
+            read_file("--senders ", config->senders, true, &senders, why)) &&
+        read_file("", config->removed_path, false, &removed, why) &&
+        read_file("", config->srs_key_path, false, &srs_keys, why)) {
         struct accounts_source source = {.config = config,
             .before = before,
             .users = users.text,
@@ -390,6 +420,8 @@ struct accounts *accounts_load(
             .warn = log_warning};
 
         a = accounts_build(&source, why);
+        if (a)
+            a->stamp = stamp;
     }
     file_release(&users);
     file_release(&aliases);

@@ -48,6 +48,9 @@ struct accounts *accounts_build(const struct accounts_source *source, struct out
 struct accounts *accounts_load(
     const struct config *config, const struct accounts *before, struct out *why);
 
+/* False: the files are others than when it was loaded. */
+bool accounts_are_current(const struct accounts *a, const struct config *config);
+
 struct accounts *accounts_take(struct accounts *a); /* one more reference */
 void accounts_drop(struct accounts *a);             /* the last one frees; NULL is fine */
 

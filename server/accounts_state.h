@@ -39,7 +39,8 @@ struct srs_keys {
 struct accounts {
     atomic_uint references;
     uint64_t generation;
-    uint64_t key; /* of the hashes */
+    uint64_t key;   /* of the hashes */
+    uint64_t stamp; /* of the files, when they were read */
     char delimiter;
     struct slice home;       /* first local domain, completes names without one */
     struct slice postmaster; /* address; empty: no account at all */

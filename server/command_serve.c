@@ -290,7 +290,11 @@ static bool open_control(struct serve *s)
     char buffer[WHY_MAX];
     struct out why = out_of(buffer, sizeof buffer);
     struct control_conf conf = {s->config, s->process, s->accounts};
+    char text[WHY_MAX] = "";
 
+    /* First the lock: the socket of a server that runs here must not be replaced. */
+    if (!process_take_data(s->process, text, sizeof text))
+        return fail(slice_str(text));
     if (!control_load_tls(s->config, s->process, &why))
         return fail(out_slice(&why));
     s->control = control_open(&conf, &why);

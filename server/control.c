@@ -537,7 +537,10 @@ void control_recover(struct control *c, struct thread *t, void (*done)(struct th
 
 bool control_recovered(struct control *c, struct out *why)
 {
-    return !removals_recovered(c->removals) || reload_accounts(c, why);
+    bool removed = removals_recovered(c->removals);
+
+    return (!removed && accounts_are_current(c->accounts, c->conf.config)) ||
+        reload_accounts(c, why);
 }
 
 unsigned control_users(const struct control *c)

@@ -24,16 +24,17 @@ struct control_conf {
     struct accounts *accounts; /* the first snapshot; control takes over the reference */
 };
 
-/* Opens the socket and the signals (SIGTERM, SIGINT, SIGHUP, which must be blocked).
- * NULL: `why`. */
+/* Opens the socket, in place of one that a server left behind (process_take_data() has
+ * made sure that none runs), and the signals (SIGTERM, SIGINT, SIGHUP, which must be
+ * blocked). NULL: `why`. */
 struct control *control_open(const struct control_conf *conf, struct out *why);
 
 /* Carries out what DATA/removed asks before anything listens: on one thread, from its
  * thread_recover(). Then done(t). */
 void control_recover(
     struct control *control, struct thread *t, void (*done)(struct thread *t));
-/* After process_start(): the accounts are loaded again where that has changed them.
- * False: `why`. */
+/* After process_start(): the accounts are loaded again where that has changed them, or
+ * somebody who found no socket yet has. False: `why`. */
 bool control_recovered(struct control *control, struct out *why);
 
 /* How many accounts there are now. */

@@ -333,16 +333,24 @@ void process_recovered(struct thread *t)
     landed(t->process);
 }
 
+bool process_take_data(struct process *p, char *why, size_t cap)
+{
+    if (!p->conf.data || p->folder)
+        return true;
+    p->folder = data_open(p->conf.data, p->conf.shards, p->thread_count, why, cap);
+    if (!p->folder)
+        return false;
+    p->shard_count = data_layout(p->folder)->shards;
+    p->slots = data_layout(p->folder)->slots;
+    return true;
+}
+
 bool process_start(struct process *p, char *why, size_t cap)
 {
-    if (p->conf.data) {
-        p->folder = data_open(p->conf.data, p->conf.shards, p->thread_count, why, cap);
-        if (!p->folder)
-            return false;
-        p->shard_count = data_layout(p->folder)->shards;
-        p->slots = data_layout(p->folder)->slots;
+    if (!process_take_data(p, why, cap))
+        return false;
+    if (p->folder)
         process_run_parallel(p, open_shards, NULL);
-    }
     if (!p->failed && p->conf.thread_recover)
         process_run_parallel(p, recover, NULL);
     if (!p->failed)
@@ -440,7 +448,8 @@ bool process_load_tls(struct process *p, const struct tls_files *files, unsigned
     unsigned at;
 
     if (good && tls_store_is_stale(store, p->threads[0]->tls, &at)) {
-        snprintf(why, cap, "%s: the certificate has expired; put a new one there",
+        snprintf(why, cap,
+            "--tls-cert %s: the certificate has expired; put a new one there",
             files[at].certificate);
         good = false;
     }

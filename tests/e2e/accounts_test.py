@@ -3,6 +3,7 @@ what becomes of the sessions that are open then."""
 import base64
 import os
 import pwd
+import shutil
 import signal
 import socket
 import ssl
@@ -10,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from harness import DOMAIN, Server, certificate, check, finish, skip, wait_for
+from harness import DOMAIN, Server, certificate, check, finish, free_ports, skip, wait_for
 
 U = ["u%d@%s" % (i, DOMAIN) for i in range(4)]
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef\r\n" * 200000
@@ -291,8 +292,60 @@ def unprivileged():
         check("is done at the start", user(s, "list").stdout == "" and not os.path.exists(os.path.join(s.data, "removed")))
 
 
+def two_servers():
+    """A server that may not start leaves the one that runs alone."""
+    with Server(users=1) as s:
+        other = [s.binary, "serve", "--data", s.data, "--smtp", "127.0.0.1:%d" % free_ports(1)[0]]
+        done = subprocess.run(other, capture_output=True, text=True, timeout=60, check=False)
+        check("a second server is told why", done.returncode == 1 and "another ringmail uses this store; stop it first" in done.stderr, done)
+        done = user(s, "add", U[1])
+        check("the first still hears commands", done.returncode == 0 and not done.stdout and pop3(s, U[1])[1], done)
+
+
+def mistakes():
+    """What only a start can tell: the flag, its value, why, and what to do."""
+    s = Server(users=1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy = "127.0.0.1:%d" % taken.getsockname()[1]
+        nowhere, cert, key = s.folder + "/nowhere", *s.tls
+        for flags, words in ((["--submissions", busy], "--submissions %s: can't listen there: Address already in use; stop" % busy),
+                             (["--smtp", "192.0.2.1:2525"], "--smtp 192.0.2.1:2525: can't listen there: Cannot assign requested address; write"),
+                             (["--aliases", nowhere], "--aliases %s: No such file or directory" % nowhere),
+                             (["--senders", nowhere], "--senders %s: No such file or directory" % nowhere),
+                             (["--users", nowhere], "--users %s: No such file or directory; `ringmail user add` makes one" % nowhere),
+                             (["--tls-cert", nowhere, "--tls-key", key], "--tls-cert %s: No such file or directory" % nowhere),
+                             (["--tls-cert", cert, "--tls-key", cert], "--tls-key %s: the private key can be read by others; chmod" % cert)):
+            done = subprocess.run([s.binary, "serve", "--data", s.data, "--tls-cert", cert, "--tls-key", key, "--lmtp", "127.0.0.1:0", *flags],
+                                  capture_output=True, text=True, timeout=60, check=False)
+            said = [line for line in done.stderr.splitlines() if " error " in line]
+            check("mistake: " + words, done.returncode == 1 and len(said) == 1 and words in said[0], done)
+    shutil.rmtree(s.folder, ignore_errors=True)
+
+
+def while_it_starts():
+    """The accounts are read, and nobody can be told of new ones yet."""
+    s = Server(users=1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", s.ports["smtp"]))
+        taken.listen()
+        starting = threading.Thread(target=s.start)
+        starting.start()
+        read = wait_for(lambda: os.path.exists(s.log) and "postmaster" in s.log_text(), 30)
+        done = user(s, "add", U[1])
+        check("added while a server waits for its port", read and done.returncode == 0, done)
+    starting.join()
+    check("counts from this start", pop3(s, U[1])[1])
+    s.stop()
+    shutil.rmtree(s.folder, ignore_errors=True)
+
+
 def main():
     unprivileged()
+    two_servers()
+    mistakes()
+    while_it_starts()
     certificates()
     with Server(users=4, flags=["--unlimited-from", "127.0.0.0/8"]) as s:
         sessions(s, "del", U[1])

@@ -45,7 +45,7 @@ static void print_show(struct errand *e, char letter, struct slice text)
 static void print_row(struct errand *e, struct slice text)
 {
     if (e->json)
-        fputs(e->rows++ ? ",\n" : "\n", stdout);
+        fputs(e->rows++ ? ",\n" : "[\n", stdout);
     print(text);
     if (!e->json)
         putchar('\n');
@@ -147,15 +147,12 @@ static int none_found(const struct errand *e)
 static int carry_out(struct errand *e)
 {
     bool list = e->json && !e->done && strcmp(e->verb, "show") != 0;
-    int status;
+    int status = ask_all(e);
 
-    if (list)
-        putchar('[');
-    status = ask_all(e);
     if (e->open)
         fputs("\n]}\n", stdout);
-    if (list)
-        fputs("\n]\n", stdout);
+    if (list && (e->rows > 0 || status == EXIT_GOOD))
+        fputs(e->rows > 0 ? "\n]\n" : "[]\n", stdout);
     if (status == EXIT_GOOD && e->done && e->json)
         printf("{\"%s\":%llu}\n", e->done, e->count);
     else if (status == EXIT_GOOD && e->done)

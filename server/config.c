@@ -193,7 +193,7 @@ static bool set_number(
             flag->type == FLAG_COUNT      ? "number"
                 : flag->type == FLAG_SIZE ? "size (octets, or with K, M or G)"
                                           : "time (seconds, or with m, h or d)",
-            flag->name, flag->preset);
+            flag->name, strcmp(flag->preset, "0") == 0 ? flag->value : flag->preset);
     if (n >= flag->min && n <= flag->max) {
         *field = n;
         return true;

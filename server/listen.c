@@ -41,10 +41,47 @@ struct listening {
 
 /* --- binding, by the control thread --------------------------------------- */
 
+static const char *name_of(enum protocol protocol)
+{
+    switch (protocol) {
+    case PROTO_SMTP:
+        return "smtp";
+    case PROTO_SUBMISSION:
+        return "submission";
+    case PROTO_LMTP:
+        return "lmtp";
+    case PROTO_POP3:
+        return "pop3";
+    case PROTO_IMAP:
+        return "imap";
+    }
+    return "";
+}
+
+/* What an operator can do about it. */
+static const char *remedy_of(int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return "; stop what listens there (`ss -ltnp` names it), or write another port";
+    case EADDRNOTAVAIL:
+        return "; write an address of this host, or 0.0.0.0 or [::] for all of them";
+    case EACCES:
+        return "; ports below 1024 are for root: start as root, with --user NAME";
+    default:
+        return "";
+    }
+}
+
+/* The flag is the protocol, with an s at its end where TLS is implicit. */
 static bool refuse(
     const struct listener *l, const char *what, int error, char *why, size_t cap)
 {
-    snprintf(why, cap, "%s: can't %s: %s", l->text, what, strerror(error));
+    bool local = l->address.family == AF_UNIX;
+
+    snprintf(why, cap, "--%s%s %s: can't %s: %s%s", name_of(l->protocol),
+        l->implicit_tls ? "s" : "", l->text, what, strerror(error),
+        local ? "" : remedy_of(error));
     return false;
 }
 
@@ -221,23 +258,6 @@ static uint64_t connections_of(const struct process *p)
     for (unsigned i = 0; i < p->thread_count; i++)
         sum += atomic_load_explicit(&p->threads[i]->state->open, memory_order_relaxed);
     return sum;
-}
-
-static const char *name_of(enum protocol protocol)
-{
-    switch (protocol) {
-    case PROTO_SMTP:
-        return "smtp";
-    case PROTO_SUBMISSION:
-        return "submission";
-    case PROTO_LMTP:
-        return "lmtp";
-    case PROTO_POP3:
-        return "pop3";
-    case PROTO_IMAP:
-        return "imap";
-    }
-    return "";
 }
 
 static void tell_refused(

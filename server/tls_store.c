@@ -30,7 +30,8 @@ struct loading {
 
 static bool bad(const struct loading *l, const char *file, const char *what)
 {
-    snprintf(l->why, l->cap, "%s: %s", file, what);
+    snprintf(l->why, l->cap, "%s %s: %s",
+        file == l->files->key ? "--tls-key" : "--tls-cert", file, what);
     ERR_clear_error();
     return false;
 }

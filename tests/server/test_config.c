@@ -331,6 +331,8 @@ static const struct {
     {"--log-priority=yes", "takes no value"},
     {"--max-message-size 3T", "write --max-message-size 2G or less"},
     {"--max-recipients 99", "write --max-recipients 100 or more"},
+    {"--max-recipients many", "not a number; write --max-recipients 1000"},
+    {"--shards many", "not a number; write --shards N"},
 };
 
 static void test_mistakes(void **state)

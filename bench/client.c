@@ -117,14 +117,45 @@ static size_t flying_bytes(const struct client *c)
     return sum;
 }
 
+/* Where the copied bytes begin that are in no piece that has left. */
+static size_t first_needed(const struct client *c)
+{
+    for (unsigned i = 0; i < c->piece_count; i++) {
+        const char *at = c->pieces[i].iov_base;
+
+        if (at >= c->out.at && at < c->out.at + c->out.len)
+            return (size_t)(at - c->out.at);
+    }
+    return c->out_marked;
+}
+
+/* Moves the copied bytes that are still needed to the front. A client that is answered
+ * faster than it hears of its sends always has some, so waiting until there are none
+ * would fill the buffer. */
+static void pack_output(struct client *c)
+{
+    size_t gone = first_needed(c);
+
+    if (!gone)
+        return;
+    for (unsigned i = 0; i < c->piece_count; i++) {
+        char *at = c->pieces[i].iov_base;
+
+        if (at >= c->out.at && at < c->out.at + c->out.len)
+            c->pieces[i].iov_base = at - gone;
+    }
+    memmove(c->out.at, c->out.at + gone, c->out.len - gone);
+    c->out.len -= gone;
+    c->out_marked -= gone;
+}
+
 /* The first pieces have left. */
 static void shed_pieces(struct client *c)
 {
     c->piece_count -= c->piece_flying;
     memmove(c->pieces, c->pieces + c->piece_flying, c->piece_count * sizeof *c->pieces);
     c->piece_flying = 0;
-    if (c->piece_count == 0 && c->out.len == c->out_marked)
-        c->out.len = c->out_marked = 0;
+    pack_output(c);
 }
 
 static void on_sent(struct op *op, int32_t res, uint32_t flags);

@@ -17,7 +17,8 @@ struct ceiling_peer {
     struct op receive, send, read;
     int fd;
     bool ended;
-    char *out; /* file_bytes, or room for answers */
+    unsigned owed; /* answers, while the send before is in flight */
+    char *out;     /* file_bytes, or room for answers */
 };
 
 static const char answer_text[ANSWER_BYTES + 1] = "250 2.0.0 Okay\r\n";
@@ -35,6 +36,9 @@ static void peer_end(struct ceiling_peer *p)
     p->server->closed = p;
 }
 
+static void answer(struct ceiling_peer *p);
+
+/* The next request may have come before the news of this. */
 static void on_sent(struct op *op, int32_t res, uint32_t flags)
 {
     struct ceiling_peer *p = container_of(op, struct ceiling_peer, send);
@@ -42,6 +46,8 @@ static void on_sent(struct op *op, int32_t res, uint32_t flags)
     (void)flags;
     if (res <= 0 || p->ended)
         peer_end(p);
+    else if (p->owed)
+        answer(p);
 }
 
 static void on_read(struct op *op, int32_t res, uint32_t flags)
@@ -69,26 +75,33 @@ static unsigned lines_in(struct slice bytes)
     return lines;
 }
 
-static void answer(struct ceiling_peer *p, struct slice bytes)
+static void answer(struct ceiling_peer *p)
 {
     struct ceiling_server *s = p->server;
-    unsigned lines = s->answer == CEILING_ANSWER_SWALLOW ? 0 : lines_in(bytes);
+    unsigned lines = p->owed;
 
-    s->bytes_in += bytes.len;
-    if (!lines)
-        return;
+    p->owed = 0;
     s->answered += lines;
     if (s->answer == CEILING_ANSWER_FILE) {
-        CHECK(lines == 1 && !p->send.pending);
+        CHECK(lines == 1 && !p->read.pending);
         op_start(&p->read, on_read);
         ring_read(s->ring, &p->read, s->file, p->out, s->file_bytes, 0);
         return;
     }
-    CHECK(lines <= LINES_MAX && !p->send.pending);
+    CHECK(lines <= LINES_MAX);
     for (unsigned i = 0; i < lines; i++)
         memcpy(p->out + i * ANSWER_BYTES, answer_text, ANSWER_BYTES);
     op_start(&p->send, on_sent);
     ring_send_now(s->ring, &p->send, p->fd, p->out, lines * ANSWER_BYTES);
+}
+
+static void take(struct ceiling_peer *p, struct slice bytes)
+{
+    p->server->bytes_in += bytes.len;
+    if (p->server->answer != CEILING_ANSWER_SWALLOW)
+        p->owed += lines_in(bytes);
+    if (p->owed && !p->send.pending)
+        answer(p);
 }
 
 static void on_receive(struct op *op, int32_t res, uint32_t flags)
@@ -98,7 +111,7 @@ static void on_receive(struct op *op, int32_t res, uint32_t flags)
     bool big = p->server->answer == CEILING_ANSWER_SWALLOW;
 
     if (res > 0)
-        answer(p, ring_received(ring, op, res, flags));
+        take(p, ring_received(ring, op, res, flags));
     ring_return(ring, op, flags);
     if (op->pending)
         return;

@@ -1,0 +1,110 @@
+"""Runs ringmail-bench against a server, and says what both of them used for it."""
+import json
+import os
+import subprocess
+import time
+
+from compare_lib.packages import Trouble
+from compare_lib.server import PASSWORD, USERS
+
+CPUS = os.cpu_count() or 1
+
+
+def machine_cpu_s():
+    """CPU that anybody on this machine has used."""
+    with open("/proc/stat", encoding="utf-8") as f:
+        fields = [int(v) for v in f.readline().split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+class Driver:
+    def __init__(self, binary):
+        self.binary, self.running = binary, []
+
+    def start(self, server, port, drive, connections, users, tls="none", more=()):
+        command = [self.binary, *drive, "--to", "127.0.0.1:%d" % server.ports[port], "--connections", str(connections),
+                   "--users", server.login, "--password", PASSWORD, *users, "--tls", tls,
+                   "--json", "-", "--quiet", "--progress", "no", *more]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
+        self.running.append(process)
+        return process
+
+    def end(self, process, seconds):
+        """Its figures. Errors of the server are among them; a driver that can't work is trouble."""
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise Trouble("ringmail-bench does not end: %s" % " ".join(process.args)) from None
+        finally:
+            self.running.remove(process)
+        if process.returncode not in (0, 1) or not out.strip():
+            raise Trouble("%s: %s" % (" ".join(process.args), err.strip() or "no figures"))
+        return json.loads(out)
+
+    def stop(self):
+        for process in self.running:
+            process.kill()
+            process.wait()
+        self.running.clear()
+
+    # --- what the comparison does with it ---
+
+    def fill(self, server, fill):
+        """Delivers the mail that a line wants to find."""
+        port = "lmtp" if "lmtp" in server.listeners else "smtp"
+        connections = min(fill.messages, 8 if fill.users > 1 else 4)  # few where they wait for one mailbox's lock
+        drive = (port, "--size", str(fill.size), "--count", str(fill.messages))
+        figures = self.end(self.start(server, port, drive, connections, fill.to_users()), 600)
+        server.drain()
+        if figures["errors"]:
+            raise Trouble("%s: filling %s: %s" % (server.name, fill.name, figures.get("error_text") or "errors"))
+
+    def load(self, server, line, seconds):
+        """One run: figures for each thing done, until all of it can be read."""
+        more = ["--time", str(seconds)]
+        if line.deliver:
+            more += ["--deliver", "127.0.0.1:%d" % server.ports[line.deliver], "--deliver-protocol", line.deliver]
+        before, machine, began = server.group.cpu_us(), machine_cpu_s(), time.monotonic()
+        process = self.start(server, line.port, line.drive, line.connections, line.fill.to_users(), line.tls, more)
+        figures = self.end(process, seconds + 180)
+        waited = server.drain()
+        after, elapsed = server.group.cpu_us(), time.monotonic() - began
+        used = [(b - a) / 1e6 for a, b in zip(before, after)]
+        done = figures["operations"] * line.per
+        if not done:
+            raise Trouble("%s: %s did nothing: %s" % (server.name, line.name, figures.get("error_text") or "no operation"))
+        driver = figures["driver"]["cpu_us_per_op"] * figures["operations"] / 1e6
+        others = machine_cpu_s() - machine - sum(used) - driver
+        latency = figures["latency_us"]
+        return {
+            "operations": done, "errors": figures["errors"], "error_text": figures.get("error_text") or "",
+            "rate": done / (figures["seconds"] + waited),
+            "cpu_us": sum(used) * 1e6 / done, "user_us": used[0] * 1e6 / done, "system_us": used[1] * 1e6 / done,
+            "p50_us": latency["p50"], "p99_us": latency["p99"], "memory_bytes": server.group.memory_bytes(),
+            "driver_busy": figures["driver"]["busy_percent"], "bottleneck": int(bool(figures["driver"]["bottleneck"])),
+            "others_percent": max(0.0, others) / elapsed / CPUS * 100,
+        }
+
+    def idle_memory(self, server, line, few, many, seconds):
+        """Memory of each of `many` connections, held beside `few` that have warmed the server."""
+        held = []
+        try:
+            sizes = []
+            for count in (few, many):
+                held.append(self.start(server, line.port, line.drive, count, line.fill.to_users(), line.tls,
+                                       ["--count", "0", "--time", str(int(seconds * 3))]))
+                time.sleep(seconds)
+                sizes.append(server.group.memory_bytes())
+                if held[-1].poll() is not None:
+                    raise Trouble("%s: %s" % (server.name, held[-1].communicate()[1].strip() or "no connections held"))
+        finally:
+            for process in held:
+                process.terminate()
+                process.communicate()
+                self.running.remove(process)
+        return {"operations": many, "errors": 0, "error_text": "", "rate": 0, "cpu_us": 0, "user_us": 0, "system_us": 0,
+                "p50_us": 0, "p99_us": 0, "memory_bytes": (sizes[1] - sizes[0]) / many, "driver_busy": 0,
+                "bottleneck": 0, "others_percent": 0}

@@ -1,0 +1,77 @@
+"""What was measured: runs, their medians and spread, ratios of the rounds, verdicts."""
+import csv
+import statistics
+
+from compare_lib.matrix import CEILING_PERCENT
+
+FIELDS = ["line", "server", "round", "operations", "rate", "cpu_us", "user_us", "system_us", "p50_us", "p99_us",
+          "memory_bytes", "errors", "error_text", "driver_busy", "bottleneck", "others_percent", "ceiling_us",
+          "ceiling_percent"]
+OURS = "ringmail"
+
+
+class Middle:
+    """The median of some values, and the least and the greatest."""
+
+    def __init__(self, values):
+        self.middle, self.low, self.high = statistics.median(values), min(values), max(values)
+
+
+class Results:
+    def __init__(self):
+        self.runs = []  # dicts of FIELDS, in order of time
+
+    def add(self, line, server, number, figures):
+        self.runs.append(dict(figures, line=line.name, server=server, round=number))
+
+    def of(self, line, server):
+        return [r for r in self.runs if r["line"] == line.name and r["server"] == server]
+
+    def servers(self, line):
+        return list(dict.fromkeys(r["server"] for r in self.runs if r["line"] == line.name))
+
+    def middle(self, line, server, field):
+        values = [r[field] for r in self.of(line, server) if r.get(field) is not None]
+        return Middle(values) if values else None
+
+    def errors(self, line, server):
+        return sum(r["errors"] for r in self.of(line, server))
+
+    def best(self, line, field, counted, most=False):
+        """The peer that does best, of those that count; None where none was run."""
+        peers = [(self.middle(line, s, field).middle, s) for s in self.servers(line) if s != OURS and s in counted]
+        return (max(peers) if most else min(peers))[1] if peers else None
+
+    def ratio(self, line, field, peer, most=False):
+        """How many times better ringmail was, by round: the rounds ran side by side."""
+        ours = {r["round"]: r[field] for r in self.of(line, OURS)}
+        theirs = {r["round"]: r[field] for r in self.of(line, peer)}
+        values = [ours[n] / theirs[n] if most else theirs[n] / ours[n]
+                  for n in ours.keys() & theirs.keys() if ours[n] > 0 and theirs[n] > 0]
+        return Middle(values) if values else None
+
+    def verdict(self, line, counted):
+        """True, False, or None where there is nothing to judge by."""
+        tests = []
+        if not self.of(line, OURS):
+            return None
+        for times, field, most in ((line.cpu_times, "cpu_us", False), (line.rate_times, "rate", True)):
+            if times:
+                peer = self.best(line, field, counted, most)
+                ratio = self.ratio(line, field, peer, most) if peer else None
+                tests.append(None if ratio is None else ratio.middle >= times)
+        for limit, field in ((line.p50_us, "p50_us"), (line.p99_us, "p99_us"), (line.memory_bytes, "memory_bytes")):
+            if limit:
+                tests.append(self.middle(line, OURS, field).middle < limit)
+        if line.ceiling:
+            tests.append(self.middle(line, OURS, "ceiling_percent").middle >= CEILING_PERCENT)
+        if self.errors(line, OURS):
+            return False
+        return None if None in tests else all(tests)
+
+    def write_csv(self, path):
+        with open(path, "w", encoding="utf-8", newline="") as f:
+            out = csv.DictWriter(f, FIELDS, restval="", extrasaction="ignore")
+            out.writeheader()
+            for run in self.runs:
+                out.writerow({k: round(v, 3) if isinstance(v, float) else v for k, v in run.items()})

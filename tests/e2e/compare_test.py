@@ -1,0 +1,151 @@
+"""bench/compare: what its tables and chart say of figures that are known, and one quick run
+of it with ringmail alone: table, CSV and chart are there and agree."""
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as xml
+
+from harness import RELEASE, TOP, check, finish
+
+sys.path.insert(0, os.path.join(TOP, "bench"))
+sys.dont_write_bytecode = True
+from compare_lib import ceilings, chart, matrix, table  # noqa: E402
+from compare_lib.processes import Group, born_of  # noqa: E402
+from compare_lib.results import Results  # noqa: E402
+
+COMPARE = os.path.join(TOP, "bench", "compare")
+LINES = {line.name: line for line in matrix.lines()}
+
+
+def figures(cpu_us, rate=100.0, **more):
+    f = {"operations": 10, "rate": rate, "cpu_us": cpu_us, "user_us": cpu_us / 2, "system_us": cpu_us / 2, "p50_us": 1000.0,
+         "p99_us": 5000.0, "memory_bytes": 1 << 20, "errors": 0, "error_text": "", "driver_busy": 10, "bottleneck": 0,
+         "others_percent": 1}
+    return dict(f, **more)
+
+
+def verdicts():
+    r, kept = Results(), LINES["smtp-kept"]
+    for n, (ours, theirs) in enumerate(((40, 11000), (44, 12000), (30, 9000)), 1):
+        r.add(kept, "ringmail", n, figures(ours, rate=9000))
+        r.add(kept, "good", n, figures(theirs, rate=100))
+        r.add(kept, "slow", n, figures(theirs * 2, rate=50))
+        r.add(kept, "forker", n, figures(theirs / 2, rate=400))
+    counted = {"ringmail", "good", "slow"}
+    check("the best peer is the cheapest that counts", r.best(kept, "cpu_us", counted) == "good")
+    check("without peers there is no best", r.best(kept, "cpu_us", {"ringmail"}) is None)
+    ratio = r.ratio(kept, "cpu_us", "good")
+    check("ratios are of rounds that ran side by side", (ratio.low, ratio.middle, ratio.high) == (12000 / 44, 275, 300))
+    check("a target that is reached is held", r.verdict(kept, counted) is True)
+    check("a target is judged by peers that count", r.verdict(kept, counted | {"forker"}) is False)
+    check("without a peer there is no verdict", r.verdict(kept, {"ringmail"}) is None)
+    r.add(kept, "ringmail", 4, figures(40, rate=9000, errors=1))
+    check("with errors nothing is held", r.verdict(kept, counted) is False)
+
+    for name, good, bad in (("idle-latency", {"p50_us": 1900.0, "p99_us": 9000.0}, {"p50_us": 1900.0, "p99_us": 11000.0}),
+                            ("idle-memory", {"memory_bytes": 1000}, {"memory_bytes": 1100}),
+                            ("sum-noop", {"ceiling_us": 3, "ceiling_percent": 60.0}, {"ceiling_us": 3, "ceiling_percent": 59.0})):
+        for words, values, want in (("below", good, True), ("above", bad, False)):
+            one = Results()
+            one.add(LINES[name], "ringmail", 1, figures(5, **values))
+            check("%s, %s its limit" % (name, words), one.verdict(LINES[name], set()) is want)
+
+
+def sums():
+    one = {"line_us": 2.0, "receive_us_per_mb": 100.0, "text_10k_us": 1.0, "commit_64k_x4_us": 30.0, "connect_us": 20.0,
+           "tls_handshake_us": 140.0, "serve_10k_us": 9.0, "tls_10k_us": 3.0, "tls_line_us": 0.5}
+    got = {n: round(ceilings.sum_us(l, one), 3) for n, l in LINES.items() if l.ceiling}
+    check("sums are what the ceilings add up to",
+          got == {"sum-smtp-kept": 13.024, "sum-smtp-oneshot": 35.0, "sum-smtp-tls": 179.0, "sum-fetch": 9.0,
+                  "sum-fetch-tls": 12.0, "sum-noop": 2.0, "sum-noop-tls": 2.5}, got)
+    check("each sum knows the calibrations it needs",
+          ceilings.wanted(LINES["sum-smtp-oneshot"]) == ["line", "connect", "commit"])
+
+
+def pictures():
+    r = Results()
+    for line in LINES.values():
+        for n in (1, 2):
+            more = {"ceiling_us": 3.0, "ceiling_percent": 70.0 + n} if line.ceiling else {}
+            r.add(line, "ringmail", n, figures(10.0 + n, **more))
+            if not line.ceiling:
+                r.add(line, "good <&>", n, figures(3000.0 - n))
+    text = table.document(r, list(LINES.values()), {"ringmail", "good <&>"}, ["machine: none"], {"line_us": 2.0})
+    rows = [l for l in text.split("\n") if l.startswith("|")]
+    check("every line stands in the table", all(l.title in text for l in LINES.values()))
+    check("rows have as many cells as their head", all(len(set(x)) == 1 for x in blocks(rows)), rows)
+    check("held and missed are both told", "| held |" in text and "| **missed** |" in text)
+    check("the note names what flatters", "page faults, fork and exec" in text and "fork nothing for each operation" in text)
+    drawing = xml.fromstring(chart.draw(r, list(LINES.values()), {"ringmail", "good <&>"}, "a <machine> & more"))
+    boxes = [e for e in drawing.iter() if e.tag.endswith("rect")]
+    bars = len([l for l in LINES.values() if l.cpu_times or l.ceiling])
+    check("the chart has a bar for each ratio and each sum", len(boxes) == bars + 1, len(boxes))
+    width = float(drawing.get("width"))
+    check("no bar leaves the chart", all(float(b.get("x", 0)) + float(b.get("width").rstrip("%")) <= width for b in boxes))
+
+
+def blocks(rows):
+    """The number of cells in each row, table by table."""
+    tables = []
+    for n, text in enumerate(rows):
+        if n + 1 < len(rows) and rows[n + 1].startswith("|---"):
+            tables.append([])
+        tables[-1].append(text.count("|"))
+    return tables
+
+
+def groups():
+    with tempfile.TemporaryDirectory() as folder:
+        group = Group("test")
+        group.start(["sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; while :; do :; done' & sleep 600"],
+                    os.path.join(folder, "log"))
+        while sum(group.cpu_us()) < 100_000 and group.alive():
+            pass
+        members = group.members()
+        check("the CPU of children is counted", sum(group.cpu_us()) >= 100_000)
+        check("memory is counted", group.memory_bytes() > 100_000)
+        group.stop(((15, 0.2), (15, 0.2), (9, 10)))
+        check("what does not want to end is ended", not any(born_of(p) for p in members), members)
+
+
+def usage():
+    for flags, words in ((("--rounds", "0"), "--rounds"), (("--peers", "nobody"), "nobody"), (("--only", "zzz"), "zzz")):
+        got = subprocess.run([COMPARE, *flags], capture_output=True, text=True)
+        check("%s %s is bad usage, in one line" % flags,
+              got.returncode == 64 and words in got.stderr and got.stderr.count("\n") == 1, got)
+    got = subprocess.run([COMPARE, "--list"], capture_output=True, text=True)
+    check("--list shows all lines", got.returncode == 0 and all(n in got.stdout for n in LINES), got.stderr)
+
+
+def quick_run():
+    with tempfile.TemporaryDirectory() as out:
+        run = subprocess.Popen([COMPARE, "--quick", "--rounds", "1", "--peers", "none", "--out", out, "--only", "smtp-kept",
+                                "--only", "noop", "--only", "append"], text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, env=dict(os.environ, RINGMAIL_RELEASE=RELEASE))
+        said = run.communicate()[0]
+        if not check("a quick run ends well", run.returncode == 0, said[-3000:]):
+            return
+        with open(os.path.join(out, "results.csv"), encoding="utf-8") as f:
+            runs = list(csv.DictReader(f))
+        wanted = ["smtp-kept", "noop", "append", "sum-smtp-kept", "sum-noop", "sum-noop-tls"]
+        check("the CSV has a row for each run", [r["line"] for r in runs] == wanted, runs)
+        check("each run did something, without errors",
+              all(float(r["rate"]) > 0 and float(r["cpu_us"]) > 0 and r["errors"] == "0" for r in runs), runs)
+        check("each sum was measured", all(float(r["ceiling_us"]) > 0 for r in runs if r["line"].startswith("sum")), runs)
+        with open(os.path.join(out, "table.md"), encoding="utf-8") as f:
+            text = f.read()
+        check("the table has the lines and the ceilings", all(LINES[n].title in text for n in wanted) and "`line_us`" in text)
+        check("the chart is an SVG", xml.parse(os.path.join(out, "chart.svg")).getroot().tag.endswith("svg"))
+        left = [d for _, folders, _ in os.walk("/sys/fs/cgroup") for d in folders if d == "compare-ringmail-%d" % run.pid]
+        check("no control group is left behind", not left, left)
+
+
+verdicts()
+sums()
+pictures()
+groups()
+usage()
+quick_run()
+finish()

@@ -150,9 +150,10 @@ struct store {
     struct store_conf conf;
     struct store_folder *folders; /* the store's own copy */
     int64_t now_s;
-    bool failed;   /* a commit failed: read-only */
-    bool stopping; /* takes no more changes */
-    bool turning;  /* inside store_turn() */
+    enum status room; /* whether segments can be made, as it was last said */
+    bool failed;      /* a commit failed: read-only */
+    bool stopping;    /* takes no more changes */
+    bool turning;     /* inside store_turn() */
     uint64_t turns;
     unsigned loading; /* loads of users and mailboxes */
 

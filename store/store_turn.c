@@ -172,6 +172,25 @@ static void answer(struct store *s)
     }
 }
 
+/* A disk that fills up, or has room again, is said once: the answers to clients do not
+ * reach the operator. */
+static void say_room(struct store *s)
+{
+    enum status room = log_health(s->log);
+
+    if (room == s->room || room == STATUS_READ_ONLY) /* which was said */
+        return;
+    s->room = room;
+    if (room == STATUS_OK)
+        store_say(s, SAY_INFO, "disk-has-room", "what=\"mail is taken again\"");
+    else
+        store_say(s, SAY_WARN, room == STATUS_NO_SPACE ? "disk-full" : "segment-not-made",
+            "status=\"%s\" what=\"mail is put off until there is room for a segment; "
+            "what "
+            "is there can be read and deleted\"",
+            status_text(room));
+}
+
 /* --- the turn --- */
 
 void store_answer(struct store *s)
@@ -205,6 +224,7 @@ bool store_turn(struct store *s, int64_t now_s)
     answer(s);
     changes_await(s);
     log_turn(s->log);
+    say_room(s);
     s->turning = false;
     /* What came to an end late in this turn may have woken a load that had its turn. */
     return !idle || !list_empty(&s->posted) || !list_empty(&s->again) ||

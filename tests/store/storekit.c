@@ -10,6 +10,8 @@ static void on_event(void *arg, int level, const char *event, const char *text)
     if (getenv("SKIT_VERBOSE"))
         fprintf(stderr, "level=%d event=%s %s\n", level, event, text);
     k->damages += level == SAY_ERROR && strcmp(event, "read-only") != 0;
+    k->disk_full += strcmp(event, "disk-full") == 0;
+    k->disk_full -= strcmp(event, "disk-has-room") == 0;
     if (strcmp(event, "segment-compacted") == 0)
         k->compacted = (uint32_t)strtoul(text + strlen("segment="), NULL, 16);
     snprintf(k->last_event, sizeof k->last_event, "%s", event);

@@ -15,6 +15,7 @@ struct skit {
     struct store *store;
     int64_t now_s;
     unsigned damages; /* events of damage */
+    int disk_full;    /* events of that, less those of room */
     char last_event[64];
     uint32_t compacted; /* the segment that was given up last; 0: none since looked at */
 };

@@ -213,6 +213,7 @@ static void a_full_disk_takes_deletions(void **state)
         stored += status == STATUS_OK;
     }
     assert_int_equal(status, STATUS_NO_SPACE);
+    assert_int_equal(k->disk_full, 1);
     u = skit_open_user(k, "a@x");
     m = skit_open_mailbox(k, u, "INBOX");
     assert_int_equal(m->content->messages, stored);
@@ -225,6 +226,7 @@ static void a_full_disk_takes_deletions(void **state)
         k->disk.now_ns += 1000000;
     }
     /* The room comes back. */
+    assert_int_equal(k->disk_full, 0);
     assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 20000, NULL), STATUS_OK);
     assert_int_equal(m->content->messages, 6);
     mailbox_close(m);

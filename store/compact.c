@@ -97,6 +97,8 @@ static void give_up(struct compact *c, enum status status)
         c->skip_count += c->skip_count < SKIPS;
         store_say(s, SAY_WARN, "segment-not-compacted", "segment=%08x status=\"%s\"",
             c->segment, status_text(status));
+    } else {
+        c->from_s = s->now_s + STORE_REST_S;
     }
     c->failing = true;
 }
@@ -136,7 +138,7 @@ static bool worth_a_look(const struct compact *c)
     const struct store *s = c->store;
 
     return s->conf.compact_percent != STORE_COMPACT_NEVER && store_writable(s) &&
-        s->changes.applied != c->looked_at &&
+        !store_rests(s, c->from_s) && s->changes.applied != c->looked_at &&
         (changes_idle(s) || s->turns - c->looked_turn >= CHOOSE_TURNS);
 }
 

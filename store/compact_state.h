@@ -126,6 +126,7 @@ struct compact {
     uint32_t skips[SKIPS];
     unsigned skip_count;
     uint64_t looked_turn, looked_at; /* the last look at the segments */
+    int64_t from_s;                  /* no look before, after a failure: store_rests() */
 };
 
 /* --- compact_scan.c --- */

@@ -206,6 +206,7 @@ struct store {
 
     struct checkpoint *checkpoint;
     unsigned checkpoints_owed; /* until retired segments may go */
+    int64_t checkpoint_from_s; /* not before, after one that failed: store_rests() */
     struct compact *compact;
     struct store_op *stop_op;
     uint64_t damaged_ranges, tail_cut_bytes, compacted_bytes, commits, records;
@@ -321,6 +322,16 @@ void request_post(struct store *s, struct store_op *op, enum status status);
 /* Each op of the list is answered (status not OK) or tried again (OK). One that holds
  * something (DELETING) is tried again with op->status set. */
 void request_release(struct store *s, struct list *ops, enum status status);
+
+/* What made work in the background fail, say a full disk or a bad sector, does not pass
+ * between two turns: tried in each of them, it would keep thread and disk busy. The clock
+ * may have been set back meanwhile. */
+enum { STORE_REST_S = 5 };
+
+static inline bool store_rests(const struct store *s, int64_t until_s)
+{
+    return s->now_s < until_s && until_s - s->now_s <= STORE_REST_S;
+}
 
 static inline bool store_writable(const struct store *s)
 {

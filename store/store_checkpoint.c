@@ -357,8 +357,10 @@ static void on_end(struct log_waiter *w, enum status status)
     struct checkpoint *c = container_of(w, struct checkpoint, waiter);
     struct store *s = c->store;
 
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         store_say(s, SAY_WARN, "checkpoint-failed", "status=\"%s\"", status_text(status));
+        s->checkpoint_from_s = s->now_s + STORE_REST_S;
+    }
     checkpoint_free(s);
     stop_post(s, s->failed ? STATUS_READ_ONLY : STATUS_OK);
 }
@@ -466,7 +468,8 @@ bool checkpoint_step(struct store *s)
     struct checkpoint *c;
 
     stop_step(s);
-    if (!s->checkpoint && !s->failed && !s->stopping && due(s) && begin(s))
+    if (!s->checkpoint && !s->failed && !s->stopping &&
+        !store_rests(s, s->checkpoint_from_s) && due(s) && begin(s))
         s->checkpoints_owed -= s->checkpoints_owed > 0;
     c = s->checkpoint;
     if (!c || c->phase == ENDING)

@@ -1,6 +1,7 @@
 /* Segments rewritten: disk use, shared bodies, pins, and a crash at any step. */
 #include "tests/store/storekit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -278,6 +279,47 @@ static void a_crash_at_any_step_loses_nothing(void **state)
     }
 }
 
+/* How often the disk was asked in vain during many turns. */
+static uint64_t in_vain(struct skit *k, enum disk_call call, int error)
+{
+    k->disk.fault = (struct memdisk_fault){.kind = FAULT_ERROR,
+        .calls = 1u << call,
+        .at = 1,
+        .for_ever = true,
+        .error = error};
+    idle(k, 2000);
+    return k->disk.fault.hits;
+}
+
+/* Checkpoints that find no room, and a segment that cannot be read: each is tried again
+ * after a while, not in every turn, and is done when the disk is well again. */
+static void what_failed_rests_a_while(void **state)
+{
+    struct skit *k = *state;
+    struct store_stats st;
+
+    k->conf.compact_percent = STORE_COMPACT_NEVER;
+    skit_close(k);
+    skit_open(k);
+    k->store->conf.checkpoint_bytes = UINT64_MAX;
+    fill_and_delete(k);
+    k->store->conf.checkpoint_bytes = 100 << 10;
+    for (unsigned i = 0; i < 3; i++, k->now_s += STORE_REST_S)
+        assert_in_range(in_vain(k, DISK_WRITE, ENOSPC), 1, 2);
+    assert_true(log_since_checkpoint(k->store->log) > 100 << 10);
+    k->store->conf.compact_percent = 50;
+    for (unsigned i = 0; i < 3; i++, k->now_s += STORE_REST_S)
+        assert_in_range(in_vain(k, DISK_READ, EIO), 1, 2);
+    assert_true(log_since_checkpoint(k->store->log) < 100 << 10);
+    store_stats(k->store, &st);
+    assert_int_equal(st.compacted_bytes, 0);
+    k->disk.fault = (struct memdisk_fault){0};
+    idle(k, 2000);
+    store_stats(k->store, &st);
+    assert_true(st.compacted_bytes > 0);
+    check_all(k);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, skit_stop)
@@ -288,6 +330,7 @@ int main(void)
         TEST(a_pin_keeps_old_bodies_readable),
         TEST(chunks_on_their_way_are_left_alone),
         TEST(a_crash_at_any_step_loses_nothing),
+        TEST(what_failed_rests_a_while),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

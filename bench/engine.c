@@ -183,16 +183,22 @@ void client_ready(struct client *c)
     give(c);
 }
 
-void client_done(struct client *c)
+void client_done_at(struct client *c, int64_t end_ns)
 {
-    struct driver *d = c->driver;
+    struct tally *t = &c->driver->tally;
 
     if (!c->busy || client_gone(c))
         return;
-    histogram_add(&d->tally.latency, (uint64_t)(d->now_ns - c->intended_ns));
-    count_one(&d->tally.operations);
+    histogram_add(
+        &t->latency, end_ns > c->intended_ns ? (uint64_t)(end_ns - c->intended_ns) : 0);
+    count_one(&t->operations);
     if (finish(c))
         go_on(c);
+}
+
+void client_done(struct client *c)
+{
+    client_done_at(c, c->driver->now_ns);
 }
 
 void client_refused(struct client *c, struct slice why)
@@ -376,7 +382,7 @@ static void begin_all(struct driver *d)
 
 static bool run_is_over(const struct driver *d)
 {
-    if (d->phase == PHASE_RUN && d->bench->mode->holds && !d->bench->stop)
+    if (d->phase == PHASE_RUN && d->bench->holding && !d->bench->stop)
         return d->now_ns >= d->end_ns;
     return d->busy == 0;
 }
@@ -397,10 +403,10 @@ static void run(struct driver *d)
     while (d->phase == PHASE_RUN || !run_is_over(d)) {
         turn(d);
         if (d->phase == PHASE_RUN && !may_begin(d) &&
-            (!d->bench->mode->holds || run_is_over(d)))
+            (!d->bench->holding || run_is_over(d)))
             d->phase = PHASE_DRAIN;
     }
-    if (d->bench->mode->holds)
+    if (d->bench->holding)
         t->last_ns = d->now_ns;
     t->cpu_ns = clock_cpu_ns() - cpu_ns;
     t->waited_ns = waited_ns() - waited;
@@ -591,6 +597,7 @@ bool engine_open(
     b->mode = mode;
     b->threads = (unsigned)o->threads;
     b->open_loop = o->rate > 0;
+    b->holding = mode->holds && !o->deliver.len;
     b->keep = o->per_connection == 0 && !mode->single;
     if (!raise_files(2 * o->connections + SPARE_FILES, why))
         return false;

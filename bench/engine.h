@@ -79,6 +79,7 @@ struct bench {
     struct driver *drivers;
     unsigned threads;
     bool open_loop, keep; /* keep: connections are made before the run */
+    bool holding;         /* nobody gets operations */
     bool ledgers;         /* what is acknowledged is to be remembered */
     void *extra;          /* the mode's */
     pthread_barrier_t ready, go, leave;

@@ -69,7 +69,10 @@ static void up(struct client *c)
     struct imap *i = c->session;
 
     i->step = IMAP_UP;
-    client_ready(c);
+    if (c->mode->up)
+        c->mode->up(c);
+    else
+        client_ready(c);
 }
 
 static void select_mailbox(struct client *c)

@@ -4,14 +4,16 @@
 const struct mode *mode_find(const struct options *o)
 {
     static const struct mode *const modes[MODE_COUNT] = {
-        [MODE_SMTP] = &mode_smtp,
-        [MODE_SUBMISSION] = &mode_smtp,
-        [MODE_LMTP] = &mode_smtp,
+        [MODE_POP3] = &mode_pop3,
         [MODE_IMAP] = &mode_imap,
         [MODE_LOGIN] = &mode_imap_login,
+        [MODE_IDLE] = &mode_idle,
+        [MODE_MIXED] = &mode_mixed,
     };
 
     if (o->mode == MODE_IMAP && o->op == OP_LOGIN)
         return &mode_imap_login;
-    return modes[o->mode];
+    if (o->mode == MODE_LOGIN && o->protocol == LOGIN_POP3)
+        return &mode_pop3;
+    return modes[o->mode] ? modes[o->mode] : mode_smtp;
 }

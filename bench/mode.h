@@ -31,6 +31,8 @@ struct mode {
     void (*open)(struct client *c);
     /* TLS is up after STARTTLS. */
     void (*secured)(struct client *c);
+    /* IMAP: logged in, a mailbox selected; NULL: that is client_ready(). */
+    void (*up)(struct client *c);
     /* Takes all of `in`; stops where the client is gone. */
     void (*input)(struct client *c, struct slice in);
     /* Begins operation c->number, and the c->batch - 1 behind it. */
@@ -48,13 +50,17 @@ struct mode {
 void client_ready(struct client *c);
 /* An operation is done, and its connection goes on; of a batch the oldest. */
 void client_done(struct client *c);
-/* The same, but the server refused it: an error; `why` is the server's answer. */
+/* The same, but it was done before, at end_ns. */
+void client_done_at(struct client *c, int64_t end_ns);
+/* The same as the first, but the server refused it: an error; `why` is the server's
+ * answer. */
 void client_refused(struct client *c, struct slice why);
 /* A latency of one of the mode's steps. */
 void client_step(struct client *c, unsigned step, int64_t since_ns);
 /* The time. */
 int64_t client_now(struct client *c);
 
-extern const struct mode mode_smtp, mode_imap, mode_imap_login;
+extern const struct mode mode_imap, mode_imap_login, mode_pop3, mode_idle, mode_mixed;
+extern const struct mode *const mode_smtp;
 /* Of the mode that the options name. */
 const struct mode *mode_find(const struct options *o);

@@ -12,7 +12,7 @@ enum { SENDER_MAX = USER_NAME_MAX, RCPT_MAX = USER_NAME_MAX + 16, FIXED_BYTES = 
 
 /* Twice: of one message the last part may not be known to have left when the next
  * begins. */
-static size_t out_bytes(const struct options *o)
+size_t smtp_out_bytes(const struct options *o)
 {
     return 2 *
         (o->recipients * RCPT_MAX + FIXED_BYTES + LETTER_HEAD_MAX + CLIENT_COPY_MAX);
@@ -34,14 +34,29 @@ static const struct options *options_of(const struct client *c)
     return c->driver->bench->o;
 }
 
+static const struct smtp_mode *kind_of(const struct client *c)
+{
+    return container_of(c->mode, struct smtp_mode, mode);
+}
+
 static uint64_t recipients_of(const struct client *c)
 {
-    return options_of(c)->recipients;
+    return kind_of(c)->helper ? 1 : options_of(c)->recipients;
 }
 
 static bool is_lmtp(const struct client *c)
 {
-    return options_of(c)->mode == MODE_LMTP;
+    const struct options *o = options_of(c);
+
+    return kind_of(c)->helper ? o->deliver_protocol == DELIVER_LMTP
+                              : o->mode == MODE_LMTP;
+}
+
+static uint64_t recipient(const struct client *c, uint64_t i)
+{
+    const struct smtp_session *s = c->session;
+
+    return kind_of(c)->helper ? s->user : c->number * options_of(c)->recipients + i;
 }
 
 /* --- what is said --------------------------------------------------------- */
@@ -55,7 +70,7 @@ static void say(struct client *c, enum smtp_step step, struct slice line)
     client_flush(c);
 }
 
-static void say_hello(struct client *c)
+void smtp_secured(struct client *c)
 {
     say(c, SMTP_HELLO,
         is_lmtp(c) ? S("LHLO bench.client.test\r\n") : S("EHLO bench.client.test\r\n"));
@@ -80,14 +95,18 @@ static void write_rcpt(struct client *c, uint64_t i)
     const struct options *o = options_of(c);
 
     client_write(c, S("RCPT TO:<"));
-    users_name(&o->users, smtp_recipient(c, i), &c->out);
+    users_name(&o->users, recipient(c, i), &c->out);
     client_write(c, S(">\r\n"));
 }
 
-static void next(struct client *c)
+void smtp_next(struct client *c)
 {
     struct smtp_session *s = c->session;
 
+    if (kind_of(c)->choose && !kind_of(c)->choose(c)) {
+        client_refused(c, S("nobody is there to wait for a message"));
+        return;
+    }
     s->asked = s->answered = s->accepted = 0;
     s->refusal_len = 0;
     s->step = SMTP_MAIL;
@@ -98,11 +117,6 @@ static void next(struct client *c)
         client_write(c, S("DATA\r\n"));
     }
     client_flush(c);
-}
-
-uint64_t smtp_recipient(const struct client *c, uint64_t i)
-{
-    return c->number * options_of(c)->recipients + i;
 }
 
 static void note(struct client *c, uint64_t i, uint8_t state)
@@ -155,10 +169,15 @@ static void end_message(struct client *c)
 {
     const struct smtp_session *s = c->session;
 
-    if (s->refusal_len)
-        client_refused(c, slice_of(s->refusal, s->refusal_len));
-    else
+    if (!s->refusal_len && kind_of(c)->taken) {
+        kind_of(c)->taken(c);
+    } else if (!s->refusal_len) {
         client_done(c);
+    } else {
+        if (c->mode->ended)
+            c->mode->ended(c); /* nobody has to wait for this message */
+        client_refused(c, slice_of(s->refusal, s->refusal_len));
+    }
 }
 
 static void on_mail(struct client *c, unsigned code, struct slice line)
@@ -289,7 +308,7 @@ static void on_reply(struct client *c, unsigned code, struct slice line)
         if (!good)
             fail(c, line);
         else if (s->step == SMTP_GREETING)
-            say_hello(c);
+            smtp_secured(c);
         else if (s->step == SMTP_HELLO)
             on_hello(c);
         else if (s->step == SMTP_STARTTLS)
@@ -317,7 +336,7 @@ static void on_reply(struct client *c, unsigned code, struct slice line)
     }
 }
 
-static void input(struct client *c, struct slice in)
+void smtp_input(struct client *c, struct slice in)
 {
     struct smtp_session *s = c->session;
     struct slice line;
@@ -335,24 +354,28 @@ static void input(struct client *c, struct slice in)
     }
 }
 
-static void open_session(struct client *c)
+void smtp_open(struct client *c)
 {
     (void)c; /* the server speaks first */
 }
 
-static void quit(struct client *c)
+void smtp_quit(struct client *c)
 {
     say(c, SMTP_QUIT, S("QUIT\r\n"));
 }
 
-const struct mode mode_smtp = {
-    .name = "smtp",
-    .session_bytes = sizeof(struct smtp_session),
-    .out_bytes = out_bytes,
-    .prepare = prepare,
-    .open = open_session,
-    .secured = say_hello,
-    .input = input,
-    .next = next,
-    .quit = quit,
+static const struct smtp_mode sender = {
+    .mode =
+        {
+            .name = "smtp",
+            .session_bytes = sizeof(struct smtp_session),
+            .out_bytes = smtp_out_bytes,
+            .prepare = prepare,
+            .open = smtp_open,
+            .secured = smtp_secured,
+            .input = smtp_input,
+            .next = smtp_next,
+            .quit = smtp_quit,
+        },
 };
+const struct mode *const mode_smtp = &sender.mode;

@@ -1,6 +1,7 @@
 /* mode_smtp.h -- the client's side of SMTP, for the modes that deliver mail too. */
 #pragma once
 #include "bench/client_tls.h"
+#include "bench/mode.h"
 #include "bench/reply.h"
 #include "proto/sasl/base64.h"
 
@@ -28,7 +29,27 @@ struct smtp_session {
     int64_t text_ns;                              /* when the text was sent */
     size_t refusal_len;
     char refusal[SMTP_REFUSAL_MAX];
+    /* of a helper */
+    uint64_t user;
+    struct client *watcher; /* who waits for the message; NULL: gone */
+    bool stored;            /* the server has taken it */
+    int64_t seen_ns;        /* when the watcher saw it; 0: not yet */
 };
 
-/* The user, counted from 0, who is recipient i of the message under way. */
-uint64_t smtp_recipient(const struct client *c, uint64_t i);
+/* A mode that speaks SMTP. */
+struct smtp_mode {
+    struct mode mode;
+    bool helper; /* delivers for another mode: one recipient, s->user, at --deliver */
+    /* Of a helper: who gets the message that begins now. False: nobody can. */
+    bool (*choose)(struct client *c);
+    /* Likewise: the message was taken; ends the operation, now or later. */
+    void (*taken)(struct client *c);
+};
+
+/* What all of them have in common. */
+size_t smtp_out_bytes(const struct options *o);
+void smtp_open(struct client *c);
+void smtp_secured(struct client *c);
+void smtp_input(struct client *c, struct slice in);
+void smtp_next(struct client *c);
+void smtp_quit(struct client *c);

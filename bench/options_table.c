@@ -7,6 +7,8 @@
 #define SENDERS   (BIT(SMTP) | BIT(SUBMISSION) | BIT(LMTP))
 /* Those that make messages. */
 #define WRITERS   (SENDERS | BIT(IMAP) | BIT(IDLE) | BIT(MIXED))
+/* Those that leave them where they are. */
+#define KEEPERS   (WRITERS & ~BIT(MIXED))
 
 #define GROUP(title)                      \
     {                                     \
@@ -120,12 +122,12 @@ const struct flag options_table[] = {
         "The same from a control group, in /sys/fs/cgroup."),
     FLAG(TEXT, data, "server-data", "DIR", "", 0, 0, ALL,
         "A folder of the server: writes and flushes of its disk are reported."),
-    FLAG(TARGET, verify, "verify", "ADDR:PORT|unix:PATH", "", 0, 0, WRITERS,
+    FLAG(TARGET, verify, "verify", "ADDR:PORT|unix:PATH", "", 0, 0, KEEPERS,
         "Afterwards reads all mail back from this IMAP server: is each acknowledged "
         "message there once, byte for byte?"),
-    FLAG(WORD, verify_tls, "verify-tls", "none|implicit|starttls", "none", 0, 0, WRITERS,
+    FLAG(WORD, verify_tls, "verify-tls", "none|implicit|starttls", "none", 0, 0, KEEPERS,
         "For --verify."),
-    FLAG(TIME, verify_wait_ns, "verify-wait", "SECONDS", "10", 0, 0, WRITERS,
+    FLAG(TIME, verify_wait_ns, "verify-wait", "SECONDS", "10", 0, 0, KEEPERS,
         "For servers that deliver later what they took: while messages are missing, "
         "--verify reads again."),
 

@@ -190,8 +190,9 @@ static bool fail(struct slice why)
     return false;
 }
 
-/* Every connection is a descriptor. */
-static void raise_descriptors(const struct config *c)
+/* Every connection is a descriptor. Where there are too few, connections get less, for a
+ * store that can't open a file takes no mail at all. */
+static void raise_descriptors(struct config *c)
 {
     uint64_t wanted = c->max_connections + DESCRIPTORS_SPARE;
     struct rlimit limit;
@@ -201,10 +202,16 @@ static void raise_descriptors(const struct config *c)
         return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur >= wanted || !event_begin(&e, LEVEL_WARNING, "descriptors"))
+    if (limit.rlim_cur >= wanted)
+        return;
+    c->max_connections = limit.rlim_cur > 2 * DESCRIPTORS_SPARE
+        ? limit.rlim_cur - DESCRIPTORS_SPARE
+        : limit.rlim_cur / 2;
+    if (!event_begin(&e, LEVEL_WARNING, "descriptors"))
         return;
     event_number(&e, "have", limit.rlim_cur);
     event_number(&e, "max-connections-needs", wanted);
+    event_number(&e, "connections-are-limited-to", c->max_connections);
     event_string(&e, "remedy", "LimitNOFILE in the unit file, or ulimit -Hn");
     event_end(&e);
 }

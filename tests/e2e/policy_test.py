@@ -304,8 +304,34 @@ def forwarding():
                   [(m.sender, m.rcpts) for m in sink.mails])
 
 
+class FewFiles(Server):
+    """A server of which the system allows 200 descriptors."""
+
+    def command(self):
+        return ["prlimit", "--nofile=200:200"] + super().command()
+
+
+def few_descriptors():
+    """[O08] Connections never take what the store needs."""
+    with FewFiles(flags=["--unlimited-from", "127.0.0.0/8", "--segment-size", "1M"]) as s:
+        check("it is said at the start", "connections-are-limited-to=100" in s.log_text())
+        socks = [socket.create_connection(("127.0.0.1", s.ports["smtp"]), 20) for _ in range(150)]
+        said = [c.recv(3) for c in socks]
+        check("the rest is told to come later", said.count(b"220") == 100 and said.count(b"421") == 50, set(said))
+        for c, code in zip(socks, said):
+            if code != b"220":
+                c.close()
+        with socks[0] as one:
+            one.sendall(b"EHLO client.test\r\n" + (b"MAIL FROM:<>\r\nRCPT TO:<%s>\r\nBDAT 300000 LAST\r\n" % U0.encode() + b"x" * 300000) * 20 + b"QUIT\r\n")
+            got = one.makefile("rb").read()
+        check("mail is stored meanwhile", got.count(b"\r\n250 2.0.0 ") == 20, got[-300:])
+        for c in socks:
+            c.close()
+        check("and read afterwards", wait_for(lambda: s.pop3(U0).stat()[0] == 20, 10))
+
+
 for test in (limits_of_addresses, errors_of_addresses, limits_of_users, helo_checks, sender_checks, trust, granted_senders, repairs,
-             forwarding):
+             forwarding, few_descriptors):
     print("# " + test.__name__, flush=True)
     try:
         test()

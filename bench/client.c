@@ -69,6 +69,7 @@ void client_drop(struct client *c)
     if (client_gone(c))
         return;
     c->state = CLIENT_ENDING;
+    list_remove(&c->waiting);
     if (c->receive.pending)
         ring_cancel(c->driver->ring, &c->receive);
     if (c->send.pending)
@@ -198,6 +199,8 @@ void client_flush(struct client *c)
     c->piece_flying = c->piece_count;
     if (c->piece_flying)
         send_pieces(c);
+    else if (c->close_after)
+        client_drop(c);
 }
 
 /* What a prompt send did not get rid of goes again, and waits. */
@@ -231,7 +234,7 @@ static void on_sent(struct op *op, int32_t res, uint32_t flags)
         return;
     }
     shed_pieces(c);
-    if (c->flush_again) {
+    if (c->flush_again || c->close_after) {
         c->flush_again = false;
         client_flush(c);
     }
@@ -359,7 +362,8 @@ void client_adopt(struct client *c, int fd)
 {
     int one = 1;
 
-    c->leaving = false;
+    c->leaving = true; /* that it goes is no error */
+    c->close_after = false;
     reset_output(c);
     begin_session(c);
     c->fd = fd;

@@ -49,8 +49,10 @@ struct client {
     uint32_t left;   /* of these, under way */
     uint64_t number; /* of the (first) operation, over all threads */
     int64_t intended_ns, deadline_ns;
-    uint64_t served; /* operations of this connection */
-    int64_t rest_ns; /* nothing before that, after a failure */
+    uint64_t served;     /* operations of this connection */
+    int64_t rest_ns;     /* nothing before that, after a failure */
+    struct list waiting; /* for mode->later() */
+    int64_t later_ns;
     /* output: copied bytes, and pieces of them or of what lives elsewhere */
     struct out out;
     size_t out_marked; /* octets of it that are in a piece */
@@ -58,6 +60,8 @@ struct client {
     unsigned piece_count, piece_flying;
     struct msghdr message;
     bool flush_again;
+    bool close_after; /* ends when all has been sent */
+    bool owned;       /* was allocated by itself */
     /* TLS */
     struct client_tls *tls;
     int tls_kind; /* enum tls_kind */

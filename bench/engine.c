@@ -217,11 +217,29 @@ void client_step(struct client *c, unsigned step, int64_t since_ns)
         &c->driver->tally.steps[step], (uint64_t)(c->driver->now_ns - since_ns));
 }
 
+void client_later(struct client *c, int64_t at_ns)
+{
+    c->later_ns = at_ns;
+    list_add(&c->driver->later, &c->waiting);
+}
+
+void client_counted(struct client *c, int64_t since_ns)
+{
+    struct driver *d = c->driver;
+
+    if (d->started++ == 0)
+        d->tally.first_ns = since_ns;
+    histogram_add(&d->tally.latency, (uint64_t)(d->now_ns - since_ns));
+    count_one(&d->tally.operations);
+    d->tally.last_ns = d->now_ns;
+}
+
 void engine_failed(struct client *c, struct slice why)
 {
     struct driver *d = c->driver;
 
-    if (d->phase != PHASE_LEAVE && !c->leaving)
+    /* Who has nothing more to do may be hung up on. */
+    if (!c->leaving && (c->busy || d->phase == PHASE_SETUP || may_begin(d)))
         count_error(d, why);
     c->rest_ns = c->state == CLIENT_READY ? d->now_ns : d->now_ns + rest_ns;
     while (c->busy)
@@ -270,6 +288,8 @@ static void revive(struct driver *d)
         d->open--;
         if (c->mode->ended)
             c->mode->ended(c);
+        if (c->mode->serves)
+            continue; /* and the mode has it */
         if (c->rest_ns > d->now_ns)
             list_add(&d->resting, &c->link);
         else
@@ -282,6 +302,18 @@ static void revive(struct driver *d)
             break;
         list_remove(&c->link);
         again(c);
+    }
+}
+
+static void run_later(struct driver *d)
+{
+    while (!list_empty(&d->later)) {
+        struct client *c = container_of(d->later.next, struct client, waiting);
+
+        if (c->later_ns > d->now_ns)
+            return;
+        list_remove(&c->waiting);
+        c->mode->later(c);
     }
 }
 
@@ -315,12 +347,18 @@ static int64_t nap(const struct driver *d)
         until = schedule_due(&d->schedule);
     if (!list_empty(&d->ended))
         return 0;
+    if (!list_empty(&d->later)) {
+        int64_t at = container_of(d->later.next, struct client, waiting)->later_ns;
+
+        until = at < until ? at : until;
+    }
     return until > d->now_ns ? until - d->now_ns : 0;
 }
 
 static void turn(struct driver *d)
 {
     revive(d);
+    run_later(d);
     if (d->bench->open_loop)
         begin_due(d);
     ring_enter(d->ring, d->now_ns, nap(d));
@@ -383,8 +421,8 @@ static void begin_all(struct driver *d)
 static bool run_is_over(const struct driver *d)
 {
     if (d->phase == PHASE_RUN && d->bench->holding && !d->bench->stop)
-        return d->now_ns >= d->end_ns;
-    return d->busy == 0;
+        return d->now_ns >= d->end_ns || d->started >= d->quota;
+    return d->busy == 0 && list_empty(&d->later);
 }
 
 static void run(struct driver *d)
@@ -406,7 +444,7 @@ static void run(struct driver *d)
             (!d->bench->holding || run_is_over(d)))
             d->phase = PHASE_DRAIN;
     }
-    if (d->bench->holding)
+    if (d->bench->holding && !d->bench->mode->serves)
         t->last_ns = d->now_ns;
     t->cpu_ns = clock_cpu_ns() - cpu_ns;
     t->waited_ns = waited_ns() - waited;
@@ -464,6 +502,9 @@ static void *work(void *arg)
 
     prctl(PR_SET_TIMERSLACK, 1);
     d->broken = !open_ring(d);
+    d->now_ns = clock_monotonic_ns();
+    if (!d->broken && b->mode->start)
+        b->mode->start(d);
     set_up(d);
     pthread_barrier_wait(&b->ready);
     pthread_barrier_wait(&b->go);
@@ -555,7 +596,7 @@ static bool raise_files(uint64_t wanted, struct out *why)
 static bool open_clients(struct driver *d)
 {
     struct bench *b = d->bench;
-    uint64_t all = b->o->connections;
+    uint64_t all = b->mode->serves ? 0 : b->o->connections;
 
     d->count = (unsigned)(all / b->threads + (d->index < all % b->threads));
     d->clients = calloc(d->count ? d->count : 1, sizeof *d->clients);
@@ -584,6 +625,7 @@ static bool open_driver(struct bench *b, unsigned index)
     list_init(&d->unset);
     list_init(&d->ended);
     list_init(&d->resting);
+    list_init(&d->later);
     d->tls = tls_maker_new(b->o->tls_resume);
     if (!d->tls || (b->ledgers && !ledger_open(&d->ledger)))
         return false;
@@ -629,6 +671,8 @@ void engine_close(struct bench *b)
             if (c->state != CLIENT_CLOSED && c->mode->ended)
                 c->mode->ended(c);
             client_free(c);
+            if (c->owned)
+                free(c);
         }
         free(d->clients);
         free(d->extra);
@@ -652,6 +696,7 @@ void engine_sum(const struct bench *b, struct tally *sum)
         sum->connections += t->connections;
         sum->handshakes += t->handshakes;
         sum->resumed += t->resumed;
+        sum->recipients += t->recipients;
         sum->late += t->late;
         sum->missed += t->missed;
         histogram_merge(&sum->latency, &t->latency);

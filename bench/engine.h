@@ -34,8 +34,9 @@ enum { STEPS_MAX = 16, ERROR_TEXT_MAX = 256 };
 struct tally {
     _Atomic uint64_t operations, errors, bytes_in, bytes_out;
     uint64_t connections, handshakes, resumed;
-    uint64_t late;   /* began more than a millisecond after its moment */
-    uint64_t missed; /* of these, with a client idle: the driver's own fault */
+    uint64_t recipients; /* of a sink */
+    uint64_t late;       /* began more than a millisecond after its moment */
+    uint64_t missed;     /* of these, with a client idle: the driver's own fault */
     struct histogram latency;
     struct histogram steps[STEPS_MAX];
     char error_text[ERROR_TEXT_MAX]; /* of the first one */
@@ -57,6 +58,7 @@ struct driver {
     struct list idle;    /* take an operation; the one that waits longest first */
     struct list unset;   /* to be connected in the set-up */
     struct list ended;   /* their connection is gone */
+    struct list later;   /* wait for mode->later(), in order of their moments */
     struct list resting; /* failed to connect; in order of their rest_ns */
     enum phase phase;
     int64_t now_ns, looked_ns;

@@ -9,6 +9,7 @@ const struct mode *mode_find(const struct options *o)
         [MODE_LOGIN] = &mode_imap_login,
         [MODE_IDLE] = &mode_idle,
         [MODE_MIXED] = &mode_mixed,
+        [MODE_SINK] = &mode_sink,
     };
 
     if (o->mode == MODE_IMAP && o->op == OP_LOGIN)

@@ -23,9 +23,12 @@ struct mode {
     bool (*prepare)(struct bench *b, struct out *why);
     /* Clients of another kind in this thread, made before threads start. */
     bool (*populate)(struct driver *d);
+    /* In the thread, whose ring is there; NULL: nothing to do. */
+    void (*start)(struct driver *d);
     bool bulk;      /* answers are large: big receive buffers */
     bool pipelines; /* several operations of a client may be under way: c->batch */
     bool single;    /* an operation is a connection, whatever --per-connection says */
+    bool serves;    /* clients are those that connect to us */
     bool holds;     /* clients are only held, they get no operations */
     /* The connection is there. */
     void (*open)(struct client *c);
@@ -37,6 +40,8 @@ struct mode {
     void (*input)(struct client *c, struct slice in);
     /* Begins operation c->number, and the c->batch - 1 behind it. */
     void (*next)(struct client *c);
+    /* What client_later() asked for. */
+    void (*later)(struct client *c);
     /* Says goodbye, where that takes more than closing; NULL: it does not. */
     void (*quit)(struct client *c);
     /* The connection has ended, whoever ended it; NULL: nothing to do. */
@@ -55,12 +60,17 @@ void client_done_at(struct client *c, int64_t end_ns);
 /* The same as the first, but the server refused it: an error; `why` is the server's
  * answer. */
 void client_refused(struct client *c, struct slice why);
+/* Calls mode->later(); a mode waits equally long every time. */
+void client_later(struct client *c, int64_t at_ns);
+/* Of a mode that serves: an operation that began at since_ns is done. */
+void client_counted(struct client *c, int64_t since_ns);
 /* A latency of one of the mode's steps. */
 void client_step(struct client *c, unsigned step, int64_t since_ns);
 /* The time. */
 int64_t client_now(struct client *c);
 
-extern const struct mode mode_imap, mode_imap_login, mode_pop3, mode_idle, mode_mixed;
+extern const struct mode mode_imap, mode_imap_login, mode_pop3, mode_idle, mode_mixed,
+    mode_sink;
 extern const struct mode *const mode_smtp;
 /* Of the mode that the options name. */
 const struct mode *mode_find(const struct options *o);

@@ -276,7 +276,7 @@ static bool finish_pipeline(struct options *o, struct out *why)
 
 static bool finish_bounds(struct options *o, struct out *why)
 {
-    if (o->time_ns == 0 && o->count == 0)
+    if (o->time_ns == 0 && o->count == 0 && o->mode != MODE_SINK)
         o->time_ns = 10000000000;
     if (o->count == 0)
         o->count = UINT64_MAX >> 1;

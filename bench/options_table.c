@@ -39,7 +39,8 @@ const struct flag options_table[] = {
     FLAG(COUNT, count, "count", "N", "", 0, 1ull << 40, ALL,
         "Ends after so many operations."),
     FLAG(TIME, time_ns, "time", "SECONDS", "", 0, 0, ALL,
-        "Ends after that time; 10 s where neither time nor count is given."),
+        "Ends after that time; 10 s where neither time nor count is given, but a sink "
+        "then runs until it is interrupted."),
     FLAG(RATE, rate, "rate", "N", "0", 0, 0, CLIENTS,
         "Operations a second over all connections, whatever the server does (open loop); "
         "latency counts from the moment an operation was due. 0: each connection works "

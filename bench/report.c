@@ -117,10 +117,13 @@ void report_words(const struct figures *f, FILE *to)
 {
     const struct tally *t = f->sum;
 
-    fprintf(to, "%s%s%s  %s  %llu connection%s%s%s\n", mode_names[f->o->mode],
-        *op_of(f) ? " " : "", op_of(f), target_of(f),
-        (unsigned long long)f->o->connections, f->o->connections == 1 ? "" : "s",
-        f->o->tls ? ", TLS " : "", f->o->tls ? tls_names[f->o->tls] : "");
+    fprintf(to, "%s%s%s  %s", mode_names[f->o->mode], *op_of(f) ? " " : "", op_of(f),
+        target_of(f));
+    if (f->o->mode != MODE_SINK)
+        fprintf(to, "  %llu connection%s", (unsigned long long)f->o->connections,
+            f->o->connections == 1 ? "" : "s");
+    fprintf(
+        to, "%s%s\n", f->o->tls ? ", TLS " : "", f->o->tls ? tls_names[f->o->tls] : "");
     fprintf(to, "operations  %llu in %.2f s, %.1f/s; %llu errors\n",
         (unsigned long long)t->operations, f->seconds, rate_of(f),
         (unsigned long long)t->errors);
@@ -131,6 +134,9 @@ void report_words(const struct figures *f, FILE *to)
         print_latency(to, f->mode->steps[i], &t->steps[i]);
     fprintf(to, "octets      %llu in, %llu out\n", (unsigned long long)t->bytes_in,
         (unsigned long long)t->bytes_out);
+    if (f->o->mode == MODE_SINK)
+        fprintf(to, "recipients  %llu, over %llu connections\n",
+            (unsigned long long)t->recipients, (unsigned long long)t->connections);
     if (t->handshakes)
         fprintf(to, "TLS         %llu handshakes, %llu of them resumed\n",
             (unsigned long long)t->handshakes, (unsigned long long)t->resumed);
@@ -254,10 +260,10 @@ void report_json(const struct figures *f, FILE *to)
     json_steps(f, to);
     fprintf(to,
         " \"bytes_in\": %llu, \"bytes_out\": %llu, \"connects\": %llu, "
-        "\"handshakes\": %llu, \"resumed\": %llu,\n",
+        "\"handshakes\": %llu, \"resumed\": %llu, \"recipients\": %llu,\n",
         (unsigned long long)t->bytes_in, (unsigned long long)t->bytes_out,
         (unsigned long long)t->connections, (unsigned long long)t->handshakes,
-        (unsigned long long)t->resumed);
+        (unsigned long long)t->resumed, (unsigned long long)t->recipients);
     json_server(f, to);
     json_driver(f, to);
     json_disk(f, to);

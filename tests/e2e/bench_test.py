@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""ringmail-bench: every mode for a moment against a real server, what --verify finds, and how it is wrong to use it."""
+import json
+import os
+import signal
+import smtplib
+import socket
+import socketserver
+import subprocess
+import tempfile
+import threading
+
+from harness import RINGMAIL, Server, check, finish, wait_for
+
+BENCH = os.path.join(os.path.dirname(os.path.abspath(RINGMAIL)), "ringmail-bench")
+USERS = 8
+KEYS = {"mode", "op", "target", "connections", "tls", "rate_wanted", "operations", "seconds", "rate", "errors",
+        "error_text", "latency_us", "bytes_in", "bytes_out", "server", "driver", "disk", "verify"}
+
+
+def bench(*args):
+    """Exit status, what was said on standard error, and the figures."""
+    p = subprocess.run([BENCH, *map(str, args), "--json", "-", "--quiet"], capture_output=True, text=True, timeout=300)
+    return p.returncode, p.stderr, json.loads(p.stdout) if p.stdout.strip() else None
+
+
+def good(name, figures, count):
+    """The figures of a run without errors make sense."""
+    code, said, j = figures
+    if not check(name, code == 0 and j and j["operations"] == count and j["errors"] == 0, (code, said, j)):
+        return j or {}
+    q = j["latency_us"]
+    check(name + ": figures", KEYS <= j.keys() and q["count"] == count and j["bytes_in"] > 0 and j["bytes_out"] > 0 and
+          0 < q["p50"] <= q["p90"] <= q["p99"] <= q["p999"] <= q["max"] and
+          abs(j["rate"] * j["seconds"] - count) < count * 0.02 + 1, j)
+    return j
+
+
+def target(s, port):
+    return "127.0.0.1:%d" % s.ports[port]
+
+
+# --- something between driver and server that is not to be trusted ---
+
+
+class Tamper(socketserver.ThreadingTCPServer):
+    """Takes mail by SMTP, one line at a time and in crumbs, and hands it on, but one message as `how` says."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, port, how):
+        self.port, self.how, self.count, self.lock = port, how, 0, threading.Lock()
+        super().__init__(("127.0.0.1", 0), TamperHandler)
+
+    def deliver(self, rcpts, text):
+        with self.lock:
+            self.count += 1
+            mine = self.count == 5
+        if mine and self.how == "lose":
+            return
+        if mine and self.how == "alter":
+            text = text[:-40] + bytes([text[-40] ^ 1]) + text[-39:]
+        for _ in range(2 if mine and self.how == "double" else 1):
+            with smtplib.SMTP("127.0.0.1", self.port) as m:
+                m.sendmail("x@client.test", rcpts, text)
+
+
+class TamperHandler(socketserver.StreamRequestHandler):
+    def say(self, text):
+        for i in range(0, len(text), 7):
+            self.wfile.write(text[i:i + 7])
+            self.wfile.flush()
+
+    def handle(self):
+        rcpts = []
+        self.say(b"220-hello\r\n220 there\r\n")
+        while line := self.rfile.readline():
+            verb = line[:4].upper()
+            if verb == b"EHLO":
+                self.say(b"250-tamper\r\n250-SIZE 1000000\r\n250 8BITMIME\r\n")
+            elif verb == b"RCPT":
+                rcpts.append(line[line.index(b"<") + 1:line.index(b">")].decode())
+                self.say(b"250 2.1.5 yes\r\n")
+            elif verb == b"DATA":
+                self.say(b"354 go\r\n")
+                text = b""
+                while (line := self.rfile.readline()) not in (b".\r\n", b""):
+                    text += line[1:] if line.startswith(b"..") else line
+                self.server.deliver(rcpts, text)
+                rcpts = []
+                self.say(b"250-2.0.0\r\n250 2.0.0 taken\r\n")
+            elif verb == b"QUIT":
+                self.say(b"221 bye\r\n")
+                return
+            else:
+                self.say(b"250 yes\r\n")
+
+
+class Serving:
+    def __init__(self, server):
+        self.server = server
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return "127.0.0.1:%d" % self.server.server_address[1]
+
+    def __exit__(self, *exc):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Sink:
+    """ringmail-bench sink on a port of its choice; .figures once it has been stopped."""
+
+    def __init__(self, *args):
+        self.args, self.figures = list(map(str, args)), None
+
+    def __enter__(self):
+        self.proc = subprocess.Popen([BENCH, "sink", "--listen", "127.0.0.1:0", "--json", "-", *self.args],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return self.proc.stderr.readline().split()[-1]
+
+    def __exit__(self, *exc):
+        self.proc.send_signal(signal.SIGINT)
+        out, self.said = self.proc.communicate(timeout=60)
+        self.code = self.proc.returncode
+        self.figures = json.loads(out) if out.strip() else {}
+
+
+# --- tests ---
+
+
+def test_usage():
+    for args, words in (((), ("mode",)), (("smtp",), ("--to",)), (("smtp", "--to", "x"), ("--to x", "127.0.0.1:25")),
+                        (("smtp", "--to", "127.0.0.1:1", "--recipients", "2"), ("--recipients 2", "--user-count 2")),
+                        (("imap", "--to", "127.0.0.1:1", "--verify", "127.0.0.1:1"), ("--verify", "--op append")),
+                        (("idle", "--to", "127.0.0.1:1", "--deliver", "127.0.0.1:2", "--connections", "2"),
+                         ("--connections 2", "--user-count 2")),
+                        (("smtp", "--to", "127.0.0.1:1", "--server-pid", "2000000000"), ("--server-pid 2000000000",)),
+                        (("smtp", "--to", "127.0.0.1:1", "--server-data", "/nonexistent"), ("/nonexistent",)),
+                        (("smtp", "--to", "127.0.0.1:1", "--server-cgroup", "/tmp"), ("--server-cgroup /tmp",)),
+                        (("smtp", "--to", "127.0.0.1:1", "--mail", "/nonexistent"), ("--mail /nonexistent",))):
+        p = subprocess.run([BENCH, *args], capture_output=True, text=True, timeout=60)
+        check("bad usage: %s" % " ".join(args), p.returncode == 64 and p.stderr.count("\n") == 1 and
+              all(w in p.stderr for w in words), (p.returncode, p.stderr))
+    p = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=60)
+    check("help", p.returncode == 0 and all(w in p.stdout for w in ("mixed", "--verify", "--rate", "Exit status")))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        code, said, _ = bench("smtp", "--to", "127.0.0.1:%d" % nobody.getsockname()[1], "--count", 3)
+        check("nobody listens", code == 1 and "refused" in said, (code, said))
+
+
+def test_senders(s):
+    common = ("--user-count", USERS, "--count", 40, "--connections", 4, "--verify", target(s, "imap"))
+    j = good("smtp", bench("smtp", "--to", target(s, "smtp"), "--server-pid", s.proc.pid, *common), 40)
+    check("smtp: all is there", j["verify"]["expected"] == j["verify"]["found"] == 40, j["verify"])
+    check("smtp: the server is seen", j["server"]["cpu_us_per_op"] > 0 and j["server"]["memory_bytes"] > 0, j["server"])
+    check("smtp: connections are kept", j["connects"] == 4, j)
+    j = good("smtp, one-shot, no pipelining, 3 recipients, sizes", bench(
+        "smtp", "--to", target(s, "smtp"), "--per-connection", 1, "--pipeline", "no", "--recipients", 3, "--size",
+        "500:5,2K-9K:3,100K:1", "--threads", 2, *common), 40)
+    check("recipients are expected", j["verify"]["expected"] == 120 and j["connects"] == 40, j)
+    good("smtp, STARTTLS", bench("smtp", "--to", target(s, "smtp"), "--tls", "starttls", *common), 40)
+    j = good("submission, TLS resumed", bench("submission", "--to", target(s, "submissions"), "--tls", "implicit",
+                                              "--tls-resume", "yes", "--per-connection", 2, *common), 40)
+    check("sessions are resumed", j["handshakes"] >= 20 and j["resumed"] == j["handshakes"] - 4, j)
+    good("lmtp", bench("lmtp", "--to", target(s, "lmtp"), "--recipients", 2, *common), 40)
+    with tempfile.TemporaryDirectory() as folder:
+        for i, text in enumerate((b"Subject: a\n\n.\n..x\nend", b"Subject: b\r\n\r\n" + b"\xff" * 500 + b"\r\n")):
+            with open(os.path.join(folder, "%d.eml" % i), "wb") as f:
+                f.write(text)
+        good("real mail", bench("smtp", "--to", target(s, "smtp"), "--mail", folder, *common), 40)
+    j = good("append", bench("imap", "--op", "append", "--mailbox", "Archive", "--to", target(s, "imap"), *common), 40)
+    check("append: all is there", j["verify"]["expected"] == j["verify"]["found"] == 40, j["verify"])
+    good("append, synchronizing", bench("imap", "--op", "append", "--pipeline", "no", "--size", "20K", "--to",
+                                        target(s, "imap"), *common), 40)
+
+
+def test_readers(s):
+    common = ("--user-count", USERS, "--count", 40, "--connections", 4)
+    for op in ("login", "noop", "select", "flags", "envelope", "body", "range", "store", "search", "status"):
+        good("imap " + op, bench("imap", "--op", op, "--to", target(s, "imap"), *common), 40)
+    good("imap, 8 under way, TLS", bench("imap", "--op", "body", "--pipeline", 8, "--tls", "implicit", "--to",
+                                         target(s, "imaps"), *common), 40)
+    code, said, j = bench("imap", "--op", "body", "--mailbox", "Drafts", "--to", target(s, "imap"), *common)
+    check("an empty mailbox is an error", code == 1 and j["operations"] == 0 and "empty" in j["error_text"], j)
+    j = good("pop3", bench("pop3", "--retr", 3, "--to", target(s, "pop3"), *common), 40)
+    check("pop3: messages are read", j["bytes_in"] > 40 * 3 * 500, j)
+    good("pop3, STLS, 4 under way", bench("pop3", "--tls", "starttls", "--pipeline", 4, "--to", target(s, "pop3"), *common), 40)
+    good("login imap", bench("login", "--tls", "starttls", "--to", target(s, "imap"), *common), 40)
+    good("login pop3", bench("login", "--protocol", "pop3", "--to", target(s, "pop3"), *common), 40)
+    code, said, j = bench("login", "--password", "wrong", "--count", 2, "--to", target(s, "imap"))
+    check("a refused login is an error, with the server's words",
+          code == 1 and j["errors"] == 2 and "NO" in j["error_text"], j)
+
+
+def test_idle(s):
+    common = ("--user-count", USERS, "--connections", USERS, "--to", target(s, "imap"))
+    code, said, j = bench("idle", "--time", "0.3", "--server-pid", s.proc.pid, *common)
+    check("idle connections are held", code == 0 and j["connects"] == USERS and j["errors"] == 0 and
+          "memory_per_connection" in j["server"], j)
+    j = good("idle, by SMTP", bench("idle", "--deliver", target(s, "smtp"), "--count", 40, "--verify",
+                                    target(s, "imap"), *common), 40)
+    check("idle: all is there", j["verify"]["found"] == 40 and j["steps_us"]["answer"]["count"] == 40, j)
+    good("idle, by LMTP, two threads", bench("idle", "--deliver", target(s, "lmtp"), "--deliver-protocol", "lmtp",
+                                             "--threads", 2, "--count", 40, *common), 40)
+    j = good("mixed", bench("mixed", "--deliver", target(s, "smtp"), "--count", 200, *common), 200)
+    steps = {k: v["count"] for k, v in j["steps_us"].items()}
+    check("mixed: each step is seen", steps["deliver"] == steps["push"] == steps["headers"] == steps["read"] ==
+          steps["flag"] == steps["idle"] == 200 and steps["search"] > 0 and steps["expunge"] > 0, steps)
+
+
+def test_open_loop(s):
+    j = good("open loop", bench("smtp", "--to", target(s, "smtp"), "--user-count", USERS, "--connections", 4, "--rate",
+                                200, "--count", 60), 60)
+    check("it is not faster than was wanted", j["seconds"] > 59 / 200 * 0.99 and j["rate_wanted"] == 200, j)
+    good("open loop, poisson, threads", bench("imap", "--op", "noop", "--to", target(s, "imap"), "--connections", 4,
+                                              "--threads", 2, "--rate", 300, "--arrival", "poisson", "--count", 60), 60)
+    # One connection, a message due every 10 ms, an answer after 50 ms at the earliest: the last of 20 waits for those
+    # before it, and that has to be seen.
+    with Sink("--delay", "50ms") as sink:
+        j = good("a slow server", bench("smtp", "--to", sink, "--rate", 100, "--count", 20), 20)
+    q = j["latency_us"]
+    check("time in the queue counts", q["max"] > 10 * 50e3 and q["p50"] > 4 * 50e3 and j["driver"]["late"] >= 15, j)
+
+
+def test_verify(s):
+    for how, field in (("lose", "missing"), ("double", "twice"), ("alter", "different"), (None, None)):
+        with Serving(Tamper(s.ports["smtp"], how)) as proxy:
+            code, said, j = bench("smtp", "--to", proxy, "--user-count", USERS, "--count", 10, "--connections", 2,
+                                  "--verify", target(s, "imap"), "--verify-wait", 0)
+        wrong = {k: j["verify"][k] for k in ("missing", "twice", "different")}
+        want = {k: int(k == field) for k in wrong}
+        check("verify: %s" % (how or "nothing wrong"),
+              wrong == want and code == (1 if how else 0) and j["verify"]["expected"] == 10, (code, j))
+    with Sink() as sink:
+        code, said, j = bench("smtp", "--to", sink, "--user-count", USERS, "--count", 10, "--verify",
+                              target(s, "imap"), "--verify-wait", 0)
+    check("verify: all lost", code == 1 and j["verify"]["missing"] == 10 and j["verify"]["found"] == 0, j)
+    code, said, j = bench("smtp", "--to", target(s, "smtp"), "--user-count", USERS, "--count", 10, "--password", "wrong",
+                          "--verify", target(s, "imap"), "--verify-wait", 0)
+    check("verify: mail that can't be read proves nothing", code == 1 and j["verify"]["error_text"], j)
+
+
+def test_sink():
+    sink = Sink()
+    with sink as place:
+        good("into a sink", bench("smtp", "--to", place, "--user-count", 3, "--recipients", 3, "--count", 50,
+                                  "--connections", 5, "--size", "100K"), 50)
+        good("into a sink by LMTP", bench("lmtp", "--to", place, "--user-count", 3, "--recipients", 3, "--count", 50,
+                                          "--per-connection", 1), 50)
+    f = sink.figures
+    check("a sink counts", sink.code == 0 and f["operations"] == 100 and f["recipients"] == 300 and f["connects"] == 55, f)
+    with Sink("--answer", "451", "--answer-percent", "10") as place:
+        code, said, j = bench("smtp", "--to", place, "--count", 100, "--connections", 4)
+    check("a sink refuses a share", code == 1 and j["errors"] == 10 and j["operations"] == 90 and
+          j["error_text"].startswith("451"), j)
+    with Sink("--answer", "421", "--answer-percent", "50") as place:
+        code, said, j = bench("smtp", "--to", place, "--count", 20, "--connections", 2)
+    check("who is hung up on comes again", j["errors"] == 10 and j["operations"] == 10, j)
+    sink = Sink("--count", 7)
+    with sink as place:
+        good("to the last one", bench("smtp", "--to", place, "--count", 7), 7)
+        wait_for(lambda: sink.proc.poll() is not None)
+    check("a sink ends by count", sink.code == 0 and sink.figures["operations"] == 7, sink.figures)
+
+
+def test_output(s):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "figures.csv")
+        for _ in range(2):
+            p = subprocess.run([BENCH, "smtp", "--to", target(s, "smtp"), "--count", "5", "--csv", path, "--json",
+                                os.path.join(folder, "j"), "--progress", "yes"], capture_output=True, text=True, timeout=60)
+            check("a report in words", p.returncode == 0 and "p99" in p.stdout and "5 in " in p.stdout, p)
+        with open(path, encoding="ascii") as f:
+            rows = [line.rstrip("\n").split(",") for line in f]
+        check("CSV: one line of headings, a row a run", len(rows) == 3 and len({len(r) for r in rows}) == 1 and
+              rows[0][0] == "mode" and rows[1][rows[0].index("operations")] == "5", rows)
+        with open(os.path.join(folder, "j"), encoding="ascii") as f:
+            check("JSON in a file", json.load(f)["operations"] == 5)
+    p = subprocess.Popen([BENCH, "imap", "--to", target(s, "imap"), "--time", "300", "--json", "-", "--quiet",
+                          "--progress", "yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    seen = ""
+    while "operations" not in seen and (c := p.stderr.read(1)):
+        seen += c
+    p.send_signal(signal.SIGINT)
+    out, _ = p.communicate(timeout=60)
+    check("progress is shown, and an interrupt ends it with a report",
+          "operations" in seen and p.returncode == 0 and json.loads(out)["operations"] > 0, (seen, out))
+
+
+def test_silence():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(5)
+        code, said, j = bench("smtp", "--to", "127.0.0.1:%d" % silent.getsockname()[1], "--count", 2, "--timeout", "0.3s",
+                              "--per-connection", 1)
+    check("silence is an error in time", code == 1 and j["errors"] == 2 and "--timeout" in j["error_text"], (said, j))
+
+
+test_usage()
+test_silence()
+test_sink()
+with Server(users=USERS) as server:
+    test_senders(server)
+    test_readers(server)
+    test_idle(server)
+    test_open_loop(server)
+    test_verify(server)
+    test_output(server)
+finish()

@@ -1,6 +1,7 @@
 /* command_queue.c -- ringmail queue: what is on its way to other servers, seen and
  * changed in a running server, page after page (queue_control.h). */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "server/command.h"
 #include "server/control.h"
@@ -110,6 +111,19 @@ static int ask(struct errand *e, struct slice at, char *room, struct out *next)
         EXIT_FAILED, "the server on %s does not answer", e->config->data);
 }
 
+/* A change of very many messages waits for very many commits: on a terminal one sees how
+ * far it is. `over`: nothing of that is left there. */
+static void say_progress(const struct errand *e, bool over)
+{
+    if (!e->done || e->count == 0 || !isatty(STDERR_FILENO))
+        return;
+    if (over)
+        fputs("\033[K", stderr);
+    else
+        fprintf(stderr, "%llu so far\r", e->count); /* whatever comes next stands there */
+    fflush(stderr);
+}
+
 static int ask_all(struct errand *e)
 {
     char *room = malloc(ANSWER_BYTES_MAX);
@@ -124,6 +138,7 @@ static int ask_all(struct errand *e)
 
         memcpy(cursor, more, len);
         status = ask(e, slice_of(cursor, len), room, &next);
+        say_progress(e, next.len == 0);
     }
     free(room);
     return status;

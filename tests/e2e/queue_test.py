@@ -700,7 +700,14 @@ def pages():
         check("all recipients are shown once", len({r["address"] for r in shown["recipients"]}) == 900 == len(shown["recipients"]))
         check("all are held", queue(s, "hold", "all").stdout == "701 messages held.\n")
         check("and released", queue(s, "release", "all").stdout == "701 messages released.\n")
-        check("and dropped", queue(s, "drop", "all").stdout == "701 messages dropped.\n" and listed(s) == [])
+        far, near = os.openpty()
+        r = subprocess.run([RINGMAIL, "queue", "drop", "all", "--data", s.data], stdout=subprocess.PIPE, stderr=near, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        os.close(near)
+        said = os.read(far, 65536).decode()
+        os.close(far)
+        check("and dropped", r.stdout == "701 messages dropped.\n" and listed(s) == [], r)
+        steps = [int(word.split()[0]) for word in said[:-3].split("\r")[:-1]]
+        check("a terminal shows how far it is", said.endswith("\033[K") and len(steps) > 3 and steps == sorted(steps) and steps[-1] <= 701, said)
 
 
 def room():

@@ -11,9 +11,11 @@ RINGMAIL is the executable (default build/release/ringmail). A Server ends what 
 by pid; its store lies in a temporary folder that goes with it. s.stop() demands exit
 status 0 and no sanitizer report in the log.
 """
+import concurrent.futures
 import imaplib
 import os
 import poplib
+import random
 import re
 import shutil
 import signal
@@ -23,7 +25,9 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 RINGMAIL = os.environ.get("RINGMAIL") or os.path.join(TOP, "build", "release", "ringmail")
@@ -33,12 +37,14 @@ LONG = os.environ.get("RINGMAIL_LONG", "0") == "1"
 DOMAIN = "example.test"
 LISTENERS = ("smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps")
 imaplib._MAXLINE = 100_000_000
+_lock = threading.Lock()
 _counts = {"passed": 0, "failed": 0, "skipped": 0}
 
 
 def check(name, good, detail=""):
-    _counts["passed" if good else "failed"] += 1
-    print(("ok " if good else "not ok ") + name + (" -- %s" % (detail,) if detail and not good else ""), flush=True)
+    with _lock:
+        _counts["passed" if good else "failed"] += 1
+        print(("ok " if good else "not ok ") + name + (" -- %s" % (detail,) if detail and not good else ""), flush=True)
     return good
 
 
@@ -47,18 +53,36 @@ def skip(name, why):
     print("skip %s -- %s" % (name, why), flush=True)
 
 
+def side_by_side(tests, at_once=3):
+    """Runs tests that have servers of their own and spend their time waiting."""
+    def run(test):
+        print("# " + test.__name__, flush=True)
+        try:
+            test()
+        except Exception:
+            check(test.__name__ + " comes to its end", False, traceback.format_exc())
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(run, tests))
+
+
 def finish():
     print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % _counts)
     sys.exit(1 if _counts["failed"] or not (_counts["passed"] or _counts["skipped"]) else 0)
 
 
 def free_ports(count):
-    """Ports nobody listens on; all are held until all are known, so they differ."""
+    """Ports nobody listens on; all are held until all are known, so they differ. They lie below those that the kernel
+    gives to outgoing connections, one of which might take a port before its server is up, or while it is restarted."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        low = int(f.read().split()[0])
     socks = []
-    for _ in range(count):
+    while len(socks) < count:
         s = socket.socket()
-        s.bind(("127.0.0.1", 0))
-        socks.append(s)
+        try:
+            s.bind(("127.0.0.1", random.SystemRandom().randrange(10_000, low) if low > 12_000 else 0))
+            socks.append(s)
+        except OSError:
+            s.close()
     ports = [s.getsockname()[1] for s in socks]
     for s in socks:
         s.close()

@@ -10,7 +10,7 @@ import threading
 import time
 from email.utils import parsedate_to_datetime
 
-from harness import LONG, RINGMAIL, Server, check, finish, free_ports, wait_for
+from harness import LONG, RINGMAIL, Server, check, finish, free_ports, side_by_side, wait_for
 from sink import DROP, Sink
 
 U0, U1 = "u0@example.test", "u1@example.test"
@@ -728,16 +728,17 @@ def room():
         queue(s, "drop", "all")
 
 
-TESTS = [later_then_good, one_report, hundred_recipients, dies_after_the_dot, never_a_bounce_of_a_bounce, report_to_elsewhere,
-         notify_matrix, returned_text, local_success, notices_and_the_end, dead_host_expires, restart_keeps_the_schedule,
-         stop_and_kill, one_report_whatever_crashes, dead_host_delays_nobody, limits_of_a_destination, one_session_for_many,
-         priorities, release_and_deadline, lmtp_hop, lmtp_with_dsn, few_messages_a_session, alias_with_never,
-         taken_back_under_way, greetings, kill_while_it_works, recipients_in_parts, forwarded, local_socket, the_command, strange_addresses,
-         pages, room]
+# These look at what happens within a second, or keep the machine busy.
+ALONE = [dead_host_delays_nobody, limits_of_a_destination, one_session_for_many, priorities, release_and_deadline, kill_while_it_works, pages, room]
+# These mostly wait for the next try.
+SIDE_BY_SIDE = [notices_and_the_end, taken_back_under_way, later_then_good, one_report, hundred_recipients, dies_after_the_dot,
+                never_a_bounce_of_a_bounce, report_to_elsewhere, notify_matrix, returned_text, local_success, dead_host_expires,
+                restart_keeps_the_schedule, stop_and_kill, one_report_whatever_crashes, lmtp_hop, lmtp_with_dsn,
+                few_messages_a_session, alias_with_never, greetings, recipients_in_parts, forwarded, local_socket, the_command, strange_addresses]
 
 if __name__ == "__main__":
-    for test in TESTS:
-        if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]:
-            print("# " + test.__name__, flush=True)
-            test()
+    def chosen(tests):
+        return [t for t in tests if len(sys.argv) < 2 or t.__name__ in sys.argv[1:]]
+    side_by_side(chosen(SIDE_BY_SIDE))
+    side_by_side(chosen(ALONE), 1)
     finish()

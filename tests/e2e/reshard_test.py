@@ -23,7 +23,7 @@ USERS = 20
 FLAGS = ["--segment-size", "2M", "--unlimited-from", "127.0.0.0/8", "--trust", "127.0.0.0/8", "--relay", "127.0.0.1:1",
          "--retry-first", "1h"]
 QUEUED = 15
-KILLS = 60 if LONG else 12
+KILLS = 60 if LONG else 8
 
 
 def reshard(s, shards):

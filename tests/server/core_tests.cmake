@@ -6,12 +6,12 @@ ringmail_test(test_ring server/test_ring.c LIBS ringmail_server)
 target_link_options(test_ring PRIVATE -Wl,--wrap=io_uring_enter2
     -Wl,--wrap=io_uring_get_probe_ring)
 ringmail_test(test_timer server/test_timer.c LIBS ringmail_server)
-ringmail_test(test_conn server/test_conn.c LIBS ringmail_server_test)
-ringmail_test(test_tls server/test_tls.c LIBS ringmail_server_test)
-ringmail_test(test_call server/test_call.c LIBS ringmail_server_test)
-ringmail_test(test_disk server/test_disk.c LIBS ringmail_server_test)
-ringmail_test(test_client server/test_client.c LIBS ringmail_server_test)
-ringmail_test(test_process server/test_process.c LIBS ringmail_server_test)
+ringmail_test(test_conn THREADS server/test_conn.c LIBS ringmail_server_test)
+ringmail_test(test_tls THREADS server/test_tls.c LIBS ringmail_server_test)
+ringmail_test(test_call THREADS server/test_call.c LIBS ringmail_server_test)
+ringmail_test(test_disk THREADS server/test_disk.c LIBS ringmail_server_test)
+ringmail_test(test_client THREADS server/test_client.c LIBS ringmail_server_test)
+ringmail_test(test_process THREADS server/test_process.c LIBS ringmail_server_test)
 
 # Nothing may bring in OpenSSL, whose names are the same as BoringSSL's; and the program is
 # position-independent with everything bound at start (K07).

@@ -20,22 +20,24 @@ static const double seconds_max = 10;
 /* A message that is put together. */
 struct text {
     char *at;
-    size_t len;
+    size_t len, cap;
 };
 
 static struct text text_begin(void)
 {
-    struct text t = {malloc(MESSAGE_MAX), 0};
-
-    CHECK(t.at);
-    return t;
+    return (struct text){0};
 }
 
 static void add(struct text *t, const char *s)
 {
     size_t n = strlen(s);
 
-    CHECK(t->len + n < MESSAGE_MAX);
+    if (t->len + n > t->cap) {
+        t->cap = t->cap ? 4 * t->cap : 64 << 10;
+        CHECK(t->len + n <= t->cap && t->cap <= MESSAGE_MAX);
+        t->at = realloc(t->at, t->cap);
+        CHECK(t->at);
+    }
     memcpy(t->at + t->len, s, n);
     t->len += n;
 }

@@ -288,12 +288,22 @@ static enum status list(struct disk *disk, disk_name_fn *each, void *arg)
     return error ? STATUS_IO : STATUS_OK;
 }
 
+static int32_t peek(
+    struct disk *disk, int32_t file, void *buffer, uint32_t bytes, uint64_t offset)
+{
+    struct iovec iov = {buffer, bytes};
+    ssize_t n = preadv2(file, &iov, 1, (off_t)offset, RWF_NOWAIT);
+
+    (void)disk;
+    return n < 0 ? -errno : (int32_t)n;
+}
+
 static uint64_t now_ns(struct disk *disk)
 {
     return (uint64_t)disk_of(disk)->thread->now_ns;
 }
 
-static const struct disk_calls calls = {submit, wait_for, list, now_ns};
+static const struct disk_calls calls = {submit, wait_for, list, peek, now_ns};
 
 /* --- opening -------------------------------------------------------------- */
 

@@ -217,7 +217,7 @@ static uint64_t now_ns(struct disk *d)
 
 struct disk *check_disk_open(struct disk *real, bool write)
 {
-    static const struct disk_calls calls = {submit, wait_for, list_all, now_ns};
+    static const struct disk_calls calls = {submit, wait_for, list_all, NULL, now_ns};
     struct check_disk *c = calloc(1, sizeof *c);
 
     if (!c)

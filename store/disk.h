@@ -23,6 +23,7 @@
  * created files: what is read from an open segment must be what was committed.
  */
 #pragma once
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -74,6 +75,11 @@ struct disk_calls {
 
     /* Every file of the folder, in any order. Blocks; start and offline only. */
     enum status (*list)(struct disk *disk, disk_name_fn *each, void *arg);
+
+    /* Bytes of a file from open, at once: a count, or -EAGAIN when it would have to wait
+     * for them. NULL: nothing can be had so here. */
+    int32_t (*peek)(
+        struct disk *disk, int32_t file, void *buffer, uint32_t bytes, uint64_t offset);
 
     /* A monotonic clock; the time at which the turn began is good enough. */
     uint64_t (*now_ns)(struct disk *disk);
@@ -152,6 +158,14 @@ static inline void disk_read(struct disk *d, struct disk_op *op, op_done_fn *don
     op->bytes = bytes;
     op->offset = offset;
     disk_submit(d, op, DISK_READ, done);
+}
+
+/* What the page cache has of a file from disk_open(). Never waits: a count, fewer when
+ * the rest is not there, or a negative errno. Needs no alignment. */
+static inline int32_t disk_peek(
+    struct disk *d, int32_t file, void *buffer, uint32_t bytes, uint64_t offset)
+{
+    return d->calls->peek ? d->calls->peek(d, file, buffer, bytes, offset) : -EAGAIN;
 }
 
 /* With nothing in flight on the file; its number is free again after done(). */

@@ -156,6 +156,7 @@ struct store {
     bool turning;     /* inside store_turn() */
     uint64_t turns;
     unsigned loading; /* loads of users and mailboxes */
+    unsigned peeks;   /* into the page cache that this step has left */
 
     struct heads heads;
     uint32_t uid_validity; /* highest given */

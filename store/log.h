@@ -180,6 +180,10 @@ struct log_read {
  * log_read_end(), which is owed after true or OK. */
 bool log_read(struct log *log, struct log_read *r, uint64_t place, uint32_t bytes_hint,
     void (*done)(struct log_read *r, enum status status));
+/* The same, but looks into the page cache as well before it answers false: a system call,
+ * for small records that are read one after the other, each for the place of the next. */
+bool log_read_near(struct log *log, struct log_read *r, uint64_t place,
+    uint32_t bytes_hint, void (*done)(struct log_read *r, enum status status));
 void log_read_end(struct log_read *r);
 
 /* --- segments, live bytes, compaction --- */

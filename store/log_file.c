@@ -194,6 +194,18 @@ void segment_read(struct log *log, struct log_io *io, struct log_segment *segmen
     serve(log, io);
 }
 
+int32_t segment_peek(struct log *log, struct log_segment *segment, void *buffer,
+    uint32_t bytes, uint64_t offset)
+{
+    struct log_file *f = segment->file;
+
+    if (!f || f->state != FILE_OPEN)
+        return -EAGAIN;
+    list_remove(&f->link);
+    list_add(&log->files, &f->link);
+    return disk_peek(log->disk, f->number, buffer, bytes, offset);
+}
+
 bool segment_file_closed(struct log *log, struct log_segment *segment)
 {
     struct log_file *f = segment->file;

@@ -335,6 +335,11 @@ void segment_read(struct log *log, struct log_io *io, struct log_segment *segmen
     void *buffer, uint32_t bytes, uint64_t offset,
     void (*done)(struct log_io *io, int32_t res));
 
+/* The same at once, when the segment's file is open and the page cache has it: a count of
+ * bytes, or a negative errno. */
+int32_t segment_peek(struct log *log, struct log_segment *segment, void *buffer,
+    uint32_t bytes, uint64_t offset);
+
 /* The segment is going away; nothing reads it. Returns true when it has no open file;
  * else that is being closed: ask again in a later turn. */
 bool segment_file_closed(struct log *log, struct log_segment *segment);

@@ -335,8 +335,33 @@ static bool place_possible(const struct log_segment *s, uint32_t offset)
         offset < s->bytes;
 }
 
-bool log_read(struct log *log, struct log_read *r, uint64_t place, uint32_t bytes_hint,
-    void (*done)(struct log_read *r, enum status status))
+/* `bytes` from the record on, and no whole blocks: most of the cost is the copy. False:
+ * nothing has happened, and a proper read will tell what there is. */
+static bool from_cache(struct log *log, struct log_read *r, uint32_t bytes)
+{
+    struct buffer *b = buffer_take(&log->pool, bytes);
+    uint32_t offset = PLACE_OFFSET(r->place);
+    struct record_header h;
+    struct slice payload;
+    int32_t res;
+
+    if (!b)
+        return false;
+    res = segment_peek(log, r->segment, b->at, bytes, offset);
+    if (res <= 0 ||
+        record_check(b->at, (size_t)res, r->segment->identity, offset, &h, &payload) !=
+            RECORD_VALID) {
+        buffer_give(&log->pool, b);
+        return false;
+    }
+    r->source = b;
+    r->state = READ_HELD;
+    set_record(r, &h, payload);
+    return true;
+}
+
+static bool begin(struct log *log, struct log_read *r, uint64_t place,
+    uint32_t bytes_hint, bool near, void (*done)(struct log_read *r, enum status status))
 {
     struct log_segment *s = segment_find(log, PLACE_SEGMENT(place));
 
@@ -350,12 +375,18 @@ bool log_read(struct log *log, struct log_read *r, uint64_t place, uint32_t byte
     }
     r->segment = s;
     segment_hold(s);
-    r->bytes = bytes_for(r, bytes_hint ? bytes_hint : READ_CLASS_MIN / 2);
+    if (bytes_hint == 0)
+        bytes_hint = READ_CLASS_MIN / 2;
+    r->bytes = bytes_for(r, bytes_hint);
     switch (from_memory(log, r)) {
     case MEMORY_FOUND:
         log->reads--;
         return true;
     case MEMORY_NONE:
+        if (near && from_cache(log, r, (uint32_t)record_span(bytes_hint))) {
+            log->reads--;
+            return true;
+        }
         from_disk(log, r);
         return false;
     case MEMORY_FULL:
@@ -366,6 +397,18 @@ bool log_read(struct log *log, struct log_read *r, uint64_t place, uint32_t byte
         return false;
     }
     return false;
+}
+
+bool log_read(struct log *log, struct log_read *r, uint64_t place, uint32_t bytes_hint,
+    void (*done)(struct log_read *r, enum status status))
+{
+    return begin(log, r, place, bytes_hint, false, done);
+}
+
+bool log_read_near(struct log *log, struct log_read *r, uint64_t place,
+    uint32_t bytes_hint, void (*done)(struct log_read *r, enum status status))
+{
+    return begin(log, r, place, bytes_hint, true, done);
 }
 
 void log_read_end(struct log_read *r)

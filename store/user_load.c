@@ -7,7 +7,11 @@
  * wants both in memory; all others wait at their mailbox until somebody opens it. */
 #include "store/mailbox.h"
 
-enum { LOAD_BUDGET = 256 }; /* records in one slice */
+enum {
+    LOAD_BUDGET = 256, /* records in one slice */
+    PEEKS_STEP = 128,  /* of all loads together, system calls in one step */
+    LINK_BYTES = 384,  /* what most records of a chain are smaller than */
+};
 
 enum load_phase { LOAD_STATE, LOAD_CHAIN, LOAD_APPLY, LOAD_HELD, LOAD_BIRTH };
 
@@ -241,9 +245,17 @@ static void on_read(struct log_read *read, enum status status)
 /* False: the read will go on by itself. */
 static bool read_next(struct load *l, uint64_t place, enum status *status)
 {
+    struct store *s = l->user->store;
+    uint32_t bytes = l->phase == LOAD_CHAIN ? LINK_BYTES : 0;
+
     l->reading = true;
-    if (!log_read(l->user->store->log, &l->read, place, 0, on_read))
+    if (s->peeks) {
+        s->peeks--;
+        if (!log_read_near(s->log, &l->read, place, bytes, on_read))
+            return false;
+    } else if (!log_read(s->log, &l->read, place, bytes, on_read)) {
         return false;
+    }
     l->reading = false;
     *status = take_record(l);
     return true;
@@ -396,6 +408,7 @@ bool loads_step(struct store *s)
     list_init(&now);
     while ((link = list_pop(&s->loads)))
         list_add(&now, link);
+    s->peeks = PEEKS_STEP;
     while ((link = list_pop(&now)))
         load_run(container_of(link, struct load, link));
     return list_empty(&s->loads);

@@ -355,6 +355,24 @@ static enum status list(struct disk *disk, disk_name_fn *each, void *arg)
     return STATUS_OK;
 }
 
+static int32_t peek(
+    struct disk *disk, int32_t file, void *buffer, uint32_t bytes, uint64_t offset)
+{
+    struct memdisk *m = container_of(disk, struct memdisk, disk);
+    const struct memfile *f = handle_file(m, file);
+
+    CHECK(!m->handles[file].writable);
+    if (!m->cached || m->dead)
+        return -EAGAIN;
+    m->peeks++;
+    if (offset >= f->bytes)
+        return 0;
+    if (bytes > f->bytes - offset)
+        bytes = (uint32_t)(f->bytes - offset);
+    memcpy(buffer, f->now + offset, bytes);
+    return (int32_t)bytes;
+}
+
 static uint64_t now_ns(struct disk *disk)
 {
     return container_of(disk, struct memdisk, disk)->now_ns;
@@ -362,7 +380,7 @@ static uint64_t now_ns(struct disk *disk)
 
 void memdisk_init(struct memdisk *m, uint64_t seed)
 {
-    static const struct disk_calls calls = {submit, wait, list, now_ns};
+    static const struct disk_calls calls = {submit, wait, list, peek, now_ns};
 
     memset(m, 0, sizeof *m);
     m->disk.calls = &calls;

@@ -70,6 +70,8 @@ struct memdisk {
     struct memdisk_fault fault;
     uint64_t calls[DISK_LINKS + 1]; /* how many of each were made */
     uint64_t read_bytes;            /* of all reads */
+    bool cached;                    /* the page cache has it all: peeks are answered */
+    uint64_t peeks;                 /* that were */
     bool dead; /* nothing changes any more, everything lands with EIO */
 
     struct memfile *files;

@@ -24,6 +24,7 @@ void skit_init(struct skit *k, uint64_t seed)
 
     *k = (struct skit){.now_s = 1700000000};
     memdisk_init(&k->disk, seed);
+    k->disk.cached = seed % 2;
     k->conf = (struct store_conf){.store_id = 77,
         .shard = 1,
         .segment_bytes = 1 << 20,

@@ -274,6 +274,7 @@ static void eviction_changes_nothing(void **state)
         struct mailbox *m;
 
         k->store->chain_fold = 1 + (unsigned)round % 7;
+        k->disk.cached = round % 2;
         for (int i = 0; i < 4; i++) {
             snprintf(name, sizeof name, "u%d@x", i);
             assert_int_equal(
@@ -293,6 +294,44 @@ static void eviction_changes_nothing(void **state)
         k->store->conf.index_bytes = 8 << 20;
         assert_true(hash == skit_hash_user(k, "u1@x"));
     }
+}
+
+/* Loads the user from the disk; how many reads that took. */
+static uint64_t reads_to_load(struct skit *k, const char *name)
+{
+    uint64_t before;
+
+    k->store->conf.index_bytes = 1;
+    skit_settle(k);
+    assert_int_equal(k->store->loaded, 0);
+    k->store->conf.index_bytes = 8 << 20;
+    before = k->disk.calls[DISK_READ];
+    user_close(skit_open_user(k, name));
+    return k->disk.calls[DISK_READ] - before;
+}
+
+/* Each record tells where the one before is: what the page cache has takes no turn each.
+ */
+static void a_chain_is_followed_through_the_page_cache(void **state)
+{
+    enum { LINKS = 80, BETWEEN = 200000 };
+    struct skit *k = *state;
+    uint64_t cold, hash;
+
+    k->store->chain_fold = 1000;
+    for (int i = 0; i < LINKS; i++) {
+        assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 200, NULL), STATUS_OK);
+        assert_int_equal(skit_deliver(k, "b@x", NULL, "m", BETWEEN, NULL), STATUS_OK);
+    }
+    k->disk.cached = false;
+    cold = reads_to_load(k, "a@x");
+    assert_true(cold > LINKS / 2);
+    hash = skit_hash_user(k, "a@x");
+    k->disk.cached = true;
+    k->disk.peeks = 0;
+    assert_true(reads_to_load(k, "a@x") < cold / 2);
+    assert_true(k->disk.peeks >= cold / 2);
+    assert_true(hash == skit_hash_user(k, "a@x"));
 }
 
 /* A message to a user who is on the disk leaves him there. */
@@ -380,6 +419,7 @@ int main(void)
         TEST(quota_holds_and_gives_way),
         TEST(keywords_are_limited),
         TEST(eviction_changes_nothing),
+        TEST(a_chain_is_followed_through_the_page_cache),
         TEST(a_delivery_loads_nobody),
         TEST(heads_are_found_among_many),
         TEST(heads_of_many_shards_are_found_by_number),

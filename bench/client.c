@@ -311,6 +311,7 @@ static bool bind_source(const struct client *c, int fd)
 static void begin_session(struct client *c)
 {
     c->served = 0;
+    c->sessions++;
     memset(c->session, 0, c->mode->session_bytes);
 }
 

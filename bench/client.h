@@ -50,6 +50,7 @@ struct client {
     uint64_t number; /* of the (first) operation, over all threads */
     int64_t intended_ns, deadline_ns;
     uint64_t served;     /* operations of this connection */
+    uint64_t sessions;   /* connections so far */
     int64_t rest_ns;     /* nothing before that, after a failure */
     struct list waiting; /* for mode->later() */
     int64_t later_ns;

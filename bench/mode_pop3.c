@@ -47,17 +47,27 @@ static void say(struct client *c, enum pop3_step step, struct slice line)
     client_flush(c);
 }
 
+/* A mailbox may have one session at a time (RFC 1939, 4), so each connection has users of
+ * its own, as far as there are enough. */
+static uint64_t user_of(const struct client *c)
+{
+    const struct options *o = options_of(c);
+    uint64_t each = o->users.count / o->connections;
+
+    return each ? c->index + c->sessions % each * o->connections : c->number;
+}
+
 static void say_user(struct client *c)
 {
     client_write(c, S("USER "));
-    users_name(&options_of(c)->users, c->number, &c->out);
+    users_name(&options_of(c)->users, user_of(c), &c->out);
     say(c, POP3_USER, S("\r\n"));
 }
 
 static void say_pass(struct client *c)
 {
     client_write(c, S("PASS "));
-    client_write(c, users_password(&options_of(c)->users, c->number));
+    client_write(c, users_password(&options_of(c)->users, user_of(c)));
     say(c, POP3_PASS, S("\r\n"));
 }
 

@@ -14,9 +14,11 @@
 
 enum {
     REAP_STEP = 32,       /* completions between two looks at the clock */
+    ROUNDS_MAX = 8,       /* of work in a turn */
     CPU_SAMPLE_TURNS = 16 /* one turn in so many has its CPU time measured */
 };
 static const int64_t reap_budget_ns = 500000; /* then timers and calls have their turn */
+static const int64_t rounds_budget_ns = 100000; /* from the start of the turn */
 static const int64_t spin_min_ns = 1000;
 static const int64_t overflow_wait_ns = 200000; /* a full queue is tried again after it */
 
@@ -29,7 +31,7 @@ static void read_clocks(struct thread *t)
 }
 
 /* All that is due by itself; true: more is waiting. */
-static bool work(struct thread *t)
+static bool work_once(struct thread *t)
 {
     const struct process_conf *conf = &t->process->conf;
     bool more = calls_run(t);
@@ -43,6 +45,27 @@ static bool work(struct thread *t)
         more |= conf->thread_turn(t);
     more |= shards_turn(t);
     return more || t->ready.head || !list_empty(&t->touched);
+}
+
+/* What the thread has found to do for itself: calls to its own stores, sessions that they
+ * have answered. */
+static bool at_hand(struct thread *t)
+{
+    return t->ready.head || !list_empty(&t->touched) || calls_waiting(t);
+}
+
+/* A login or a SELECT that finds all in memory is a few steps that wait for nothing but
+ * their turn; they do not go through the kernel for each. */
+static bool work(struct thread *t)
+{
+    bool more = work_once(t);
+
+    for (unsigned n = 1; n < ROUNDS_MAX && at_hand(t); n++) {
+        if (clock_monotonic_ns() - t->now_ns > rounds_budget_ns)
+            return true;
+        more = work_once(t);
+    }
+    return more;
 }
 
 /* Work has come: spinning until it came, if only for a part of what is allowed, paid. */

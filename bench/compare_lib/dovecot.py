@@ -60,8 +60,9 @@ service pop3-login {{
   }}
 }}
 service imap {{
-  service_count = 1000
-  process_min_avail = 16
+  service_count = {sessions}
+  process_min_avail = {ready}
+  process_limit = 16000
   unix_listener imap-master {{
     user = dovecot
   }}
@@ -72,8 +73,9 @@ service imap-hibernate {{
   }}
 }}
 service pop3 {{
-  service_count = 1000
-  process_min_avail = 16
+  service_count = {sessions}
+  process_min_avail = {ready}
+  process_limit = 16000
 }}
 service lmtp {{
   service_count = 0
@@ -97,6 +99,7 @@ protocol lmtp {{
 class Dovecot(Server):
     listeners = ("lmtp", "pop3", "imap", "imaps")
     hibernate = 0
+    sessions, ready = 1000, 16  # that an imap or pop3 process serves; processes that wait for one
 
     def __init__(self, work, cache):
         super().__init__(work)
@@ -112,7 +115,7 @@ class Dovecot(Server):
         self.make("run")
         self.write("users", "".join("u%d:%s::::::\n" % (i, PASSWORD) for i in range(USER_COUNT)))
         self.write("dovecot.conf", CONFIG.format(folder=self.folder, cert=self.tls[0], key=self.tls[1], format=self.format,
-                                                 hibernate=self.hibernate, **self.ports))
+                                                 hibernate=self.hibernate, sessions=self.sessions, ready=self.ready, **self.ports))
 
     def command(self):
         return namespace.inside(self, self.root, ["/usr/sbin/dovecot", "-F", "-c", self.path("dovecot.conf")])
@@ -130,6 +133,7 @@ class DovecotMdbox(Dovecot):
 
 
 class DovecotHibernate(Dovecot):
-    """IDLE connections handed to one process: for the memory of idle connections only."""
-    name, format, hibernate = "dovecot-hibernate", "mdbox", "2s"
+    """IDLE connections handed to one process: for the memory of idle connections only. The
+    processes that had them end, for kept ones would be the memory that this saves."""
+    name, format, hibernate, sessions, ready = "dovecot-hibernate", "mdbox", "2s", 1, 0
     only = ("idle-memory", "idle-memory-tls")

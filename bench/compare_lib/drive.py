@@ -5,6 +5,7 @@ import subprocess
 import time
 
 from compare_lib.packages import Trouble
+from compare_lib.processes import stat_of
 from compare_lib.server import PASSWORD, USERS
 
 CPUS = os.cpu_count() or 1
@@ -21,10 +22,10 @@ class Driver:
     def __init__(self, binary):
         self.binary, self.running = binary, []
 
-    def start(self, server, port, drive, connections, users, tls="none", more=()):
+    def start(self, server, port, drive, connections, users, tls="none", more=(), timeout="20s"):
         command = [self.binary, *drive, "--to", "127.0.0.1:%d" % server.ports[port], "--connections", str(connections),
                    "--users", server.login, "--password", PASSWORD, *users, "--tls", tls,
-                   "--json", "-", "--quiet", "--progress", "no", *more]
+                   "--timeout", timeout, "--json", "-", "--quiet", "--progress", "no", *more]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    text=True)
         self.running.append(process)
@@ -53,12 +54,17 @@ class Driver:
     # --- what the comparison does with it ---
 
     def fill(self, server, fill):
-        """Delivers the mail that a line wants to find."""
-        port = "lmtp" if "lmtp" in server.listeners else "smtp"
-        connections = min(fill.messages, 8 if fill.users > 1 else 4)  # few where they wait for one mailbox's lock
-        drive = (port, "--size", str(fill.size), "--count", str(fill.messages))
-        figures = self.end(self.start(server, port, drive, connections, fill.to_users()), 600)
+        """Delivers the mail that a line wants to find: to each user first by one connection alone,
+        for some servers can't make one mailbox twice at a time."""
+        self.deliver(server, fill, fill.users, 1)
+        if fill.messages > fill.users:
+            self.deliver(server, fill, fill.messages - fill.users, 8 if fill.users > 1 else 4)
         server.drain()
+
+    def deliver(self, server, fill, count, connections):
+        port = "lmtp" if "lmtp" in server.listeners else "smtp"
+        drive = (port, "--size", str(fill.size), "--count", str(count))
+        figures = self.end(self.start(server, port, drive, min(count, connections), fill.to_users()), 600)
         if figures["errors"]:
             raise Trouble("%s: filling %s: %s" % (server.name, fill.name, figures.get("error_text") or "errors"))
 
@@ -90,21 +96,44 @@ class Driver:
 
     def idle_memory(self, server, line, few, many, seconds):
         """Memory of each of `many` connections, held beside `few` that have warmed the server."""
-        held = []
+        held, sizes, counts, port = [], [], [], server.ports[line.port]
         try:
-            sizes = []
             for count in (few, many):
                 held.append(self.start(server, line.port, line.drive, count, line.fill.to_users(), line.tls,
-                                       ["--count", "0", "--time", str(int(seconds * 3))]))
-                time.sleep(seconds)
+                                       ["--time", "600"], "60s"))
+                settle(held[-1], server.name, seconds)
                 sizes.append(server.group.memory_bytes())
-                if held[-1].poll() is not None:
-                    raise Trouble("%s: %s" % (server.name, held[-1].communicate()[1].strip() or "no connections held"))
+                counts.append(established(port))
+            if counts[1] < few + many:
+                raise Trouble("%s holds %d connections, not %d" % (server.name, counts[1], few + many))
         finally:
             for process in held:
                 process.terminate()
                 process.communicate()
                 self.running.remove(process)
         return {"operations": many, "errors": 0, "error_text": "", "rate": 0, "cpu_us": 0, "user_us": 0, "system_us": 0,
-                "p50_us": 0, "p99_us": 0, "memory_bytes": (sizes[1] - sizes[0]) / many, "driver_busy": 0,
+                "p50_us": 0, "p99_us": 0, "memory_bytes": (sizes[1] - sizes[0]) / (counts[1] - counts[0]), "driver_busy": 0,
                 "bottleneck": 0, "others_percent": 0}
+
+
+def settle(process, name, seconds, limit=120):
+    """Waits until a driver that holds connections has made them all: it stops working. And a bit
+    more, in which servers put them to sleep."""
+    began, calm, before = time.monotonic(), 0, None
+    while calm < 4:
+        time.sleep(0.25)
+        if process.poll() is not None:
+            raise Trouble("%s: %s" % (name, process.communicate()[1].strip() or "no connections held"))
+        if time.monotonic() - began > limit:
+            raise Trouble("%s: connections are not made within %d s" % (name, limit))
+        now = stat_of(process.pid)[1:]
+        calm = calm + 1 if now == before else 0
+        before = now
+    time.sleep(seconds)
+
+
+def established(port):
+    """Connections that somebody has to this port of 127.0.0.1, as its server sees them."""
+    with open("/proc/net/tcp", encoding="utf-8") as f:
+        rows = [line.split() for line in f][1:]
+    return sum(r[1].endswith(":%04X" % port) and r[3] == "01" for r in rows)

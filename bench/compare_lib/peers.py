@@ -1,8 +1,9 @@
 """Which peers there are."""
-from compare_lib import dovecot, postfix
+from compare_lib import cyrus, dovecot, exim, opensmtpd, postfix
 
 PEERS = {cls.name: cls for cls in (
-    postfix.PostfixMaildir, postfix.PostfixMdbox, dovecot.DovecotMaildir, dovecot.DovecotMdbox, dovecot.DovecotHibernate)}
+    postfix.PostfixMaildir, postfix.PostfixMdbox, dovecot.DovecotMaildir, dovecot.DovecotMdbox, dovecot.DovecotHibernate,
+    cyrus.Cyrus, opensmtpd.OpenSmtpd, exim.Exim)}
 USUAL = ("postfix-maildir", "postfix-mdbox", "dovecot-maildir", "dovecot-mdbox", "dovecot-hibernate")
 
 

@@ -7,9 +7,9 @@ from compare_lib.words import micros, number, octets, spread
 NOTE = """\
 Ratios are medians over the rounds, which ran side by side (A B A B), with the least and the
 greatest in brackets. CPU is user and system time of all the server's processes; kernel threads
-(journal, writeback) are not in it. The driver shares the CPUs. Every 250 and OK is synced on
-both sides; Postfix is charged until its queue is empty. Passwords are kept in clear on both
-sides: no hash is counted.
+(journal, writeback) are not in it. The driver shares the CPUs. Each 250 and OK of ringmail follows
+its sync, and so do those of the peers for mail; Postfix is charged until its queue is empty.
+Passwords are kept in clear on both sides: no hash is counted.
 
 **Read with care:** on virtual machines like this one page faults, fork and exec are dear, by one
 to two orders of magnitude beside common hardware. That punishes servers that fork and flatters
@@ -77,7 +77,16 @@ def ratios(results, lines, counted):
     return (["## ringmail and the best peer", ""] +
             head("work", "best peer, CPU", "ringmail, CPU", "target", "verdict", "times less CPU", "times its rate",
                  "times shorter p99", "times less memory") +
-            [ratio_row(results, l, counted) for l in shown] + [""])
+            [ratio_row(results, l, counted) for l in shown] + [""] + notes(shown))
+
+
+def notes(lines):
+    """What must be known of some lines, each said once."""
+    said = {}
+    for l in lines:
+        if l.note:
+            said.setdefault(l.note, []).append(l.title)
+    return [text for note, titles in said.items() for text in ("%s: %s" % ("; ".join(titles), note), "")]
 
 
 def sums(results, lines):

@@ -285,9 +285,12 @@ struct accounts *accounts_build(const struct accounts_source *source, struct out
     struct accounts_build b = {.a = a, .source = source, .why = why};
 
     if (!a) {
+        free(source->users_memory);
         accounts_no_memory(&b);
         return NULL;
     }
+    a->text = source->users_memory;
+    a->text_bytes = a->text ? source->users.len : 0;
     atomic_init(&a->references, 1);
     a->generation = source->before ? source->before->generation + 1 : 1;
     a->key = source->key;
@@ -409,6 +412,7 @@ struct accounts *accounts_load(
         struct accounts_source source = {.config = config,
             .before = before,
             .users = users.text,
+            .users_memory = users.at,
             .aliases = aliases.text,
             .senders = senders.text,
             .removed = removed.text,
@@ -419,6 +423,7 @@ struct accounts *accounts_load(
             .key = random_u64(),
             .warn = log_warning};
 
+        users = (struct file_bytes){0}; /* it has gone over */
         a = accounts_build(&source, why);
         if (a)
             a->stamp = stamp;

@@ -33,6 +33,8 @@ struct accounts_source {
     const struct config *config;   /* --domain, --catch-all, --postmaster, delimiter */
     const struct accounts *before; /* the snapshot this one follows, or NULL */
     struct slice users, aliases, senders; /* the files' bytes */
+    char *users_memory;    /* NULL: `users` is copied; else it is the memory of it, from
+                            * malloc(), which goes over in any case */
     struct slice removed;  /* names whose mail is still to be removed, one a line */
     struct slice srs_keys; /* server/forward.h; empty: none */
     const char *users_name, *aliases_name, *senders_name; /* for messages */

@@ -222,8 +222,12 @@ static bool make_room(struct accounts_build *b, unsigned lines)
 
     if (lines > ACCOUNTS_MAX)
         return refuse(b, "more accounts than this server takes");
-    a->text_bytes = b->source->users.len;
-    a->text = malloc(a->text_bytes + 1);
+    if (!a->text) {
+        a->text_bytes = b->source->users.len;
+        a->text = malloc(a->text_bytes + 1);
+        if (a->text && a->text_bytes > 0)
+            memcpy(a->text, b->source->users.at, a->text_bytes);
+    }
     a->list = calloc(lines, sizeof *a->list);
     return (a->text && a->list && name_index_init(&a->by_name, lines, a->key)) ||
         accounts_no_memory(b);
@@ -236,8 +240,6 @@ bool accounts_read_users(struct accounts_build *b)
 
     if (!make_room(b, accounts_lines(b->source->users)))
         return false;
-    if (a->text_bytes > 0)
-        memcpy(a->text, b->source->users.at, a->text_bytes);
     text = slice_of(a->text, a->text_bytes);
     b->line = 0;
     while (accounts_line(b, &text, &line))

@@ -9,7 +9,7 @@
 
 enum {
     LOAD_BUDGET = 256, /* records in one slice */
-    PEEKS_STEP = 128,  /* of all loads together, system calls in one step */
+    PEEKS_STEP = 64,   /* of all loads together, system calls in one step */
     LINK_BYTES = 384,  /* what most records of a chain are smaller than */
 };
 

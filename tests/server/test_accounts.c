@@ -152,6 +152,36 @@ static void test_file(void **state)
     config_free(c);
 }
 
+/* The memory goes over, whether a snapshot comes of it or not. */
+static void test_users_memory_goes_over(void **state)
+{
+    static const char *const texts[] = {
+        "anna@x.test:" YES "\nbela@x.test:" YES, "anna@x.test:" YES "\nno name:" YES, ""};
+    struct config *c = config_with("domain x.test\n");
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char buffer[200], *memory = strdup(texts[i]);
+        struct out why = out_of(buffer, sizeof buffer);
+        struct accounts_source source = {.config = c,
+            .users = slice_str(memory),
+            .users_memory = memory,
+            .users_name = "users",
+            .aliases_name = "aliases"};
+        struct accounts *a = accounts_build(&source, &why);
+
+        assert_int_equal(!a, i == 1);
+        if (i == 0) {
+            const struct account *bela = accounts_find(a, S("bela@x.test"));
+
+            assert_non_null(bela);
+            assert_true(bela->password.at > memory && bela->password.at < memory + 60);
+        }
+        accounts_drop(a);
+    }
+    config_free(c);
+}
+
 static void test_long_password_is_refused(void **state)
 {
     struct config *c = config_with("domain x.test\n");
@@ -412,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_long_password_is_refused),
+        cmocka_unit_test(test_users_memory_goes_over),
         cmocka_unit_test(test_domains),
         cmocka_unit_test(test_login_names),
         cmocka_unit_test(test_since),

@@ -1,13 +1,49 @@
 #include "proto/base/slice.h"
 
-bool slice_eq_nocase(struct slice a, struct slice b)
+/* Eight octets with their ASCII letters in lower case. An octet's top bit tells, after
+ * an addition that can't carry into the next, whether it is at least 'A', or above 'Z'.
+ */
+static uint64_t lower_word(uint64_t word)
 {
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (ascii_lower(a.at[i]) != ascii_lower(b.at[i]))
+    const uint64_t ones = 0x0101010101010101U, tops = 0x80 * ones;
+    uint64_t low = word & ~tops;
+    uint64_t from_a = low + (0x80 - 'A') * ones, above_z = low + (0x7f - 'Z') * ones;
+
+    return word | (from_a & ~above_z & ~word & tops) >> 2;
+}
+
+static uint64_t load8(const char *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* The first four and the last four of four to eight octets. */
+static uint64_t load4_4(const char *p, size_t n)
+{
+    uint32_t first, last;
+
+    memcpy(&first, p, sizeof first);
+    memcpy(&last, p + n - sizeof last, sizeof last);
+    return (uint64_t)first << 32 | last;
+}
+
+bool octets_eq_nocase(const char *a, const char *b, size_t n)
+{
+    if (n < 4) {
+        for (size_t i = 0; i < n; i++)
+            if (ascii_lower(a[i]) != ascii_lower(b[i]))
+                return false;
+        return true;
+    }
+    for (; n > 8; a += 8, b += 8, n -= 8)
+        if (lower_word(load8(a)) != lower_word(load8(b)))
             return false;
-    return true;
+    if (n < 4) /* the end once more, together with what stands before it */
+        return lower_word(load8(a + n - 8)) == lower_word(load8(b + n - 8));
+    return lower_word(load4_4(a, n)) == lower_word(load4_4(b, n));
 }
 
 bool slice_starts_nocase(struct slice s, struct slice prefix)

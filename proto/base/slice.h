@@ -47,8 +47,18 @@ static inline bool slice_eq(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
-/* Equal without regard to the case of ASCII letters. */
-bool slice_eq_nocase(struct slice a, struct slice b);
+/* The n octets at a and b are equal without regard to the case of ASCII letters. */
+bool octets_eq_nocase(const char *a, const char *b, size_t n);
+
+/* Most words of a list differ from the one looked up in length or in the first letter,
+ * which costs no call. */
+static inline bool slice_eq_nocase(struct slice a, struct slice b)
+{
+    if (a.len != b.len)
+        return false;
+    return a.len == 0 ||
+        (((a.at[0] ^ b.at[0]) & ~0x20) == 0 && octets_eq_nocase(a.at, b.at, a.len));
+}
 
 bool slice_starts_nocase(struct slice s, struct slice prefix);
 

@@ -104,6 +104,35 @@ static void case_is_folded_for_ascii_letters_only(void **state)
     assert_false(slice_starts_nocase(S("FRO"), S("FROM:")));
 }
 
+/* Long words go eight octets at a time; one octet is made another, or the other case. */
+static void case_is_folded_at_every_length(void **state)
+{
+    struct fence fences[2] = {fence_make(), fence_make()};
+    char text[2][40];
+    uint32_t seed = 1;
+
+    (void)state;
+    for (int round = 0; round < 200000; round++) {
+        size_t n = 1 + (size_t)round % 39, at;
+        bool same;
+
+        for (size_t i = 0; i < n; i++) {
+            seed = seed * 1664525 + 1013904223;
+            text[0][i] = (char)(seed >> 24);
+            text[1][i] = seed & 0x100 ? text[0][i] : ascii_upper(text[0][i]);
+        }
+        at = (seed >> 9) % n;
+        if (seed & 0x200)
+            text[1][at] = (char)(text[1][at] ^ (seed & 0x400 ? 0x20 : 0x80));
+        same = ascii_lower(text[0][at]) == ascii_lower(text[1][at]);
+        assert_int_equal(slice_eq_nocase(fence_end(&fences[0], slice_of(text[0], n)),
+                             fence_end(&fences[1], slice_of(text[1], n))),
+            same);
+    }
+    fence_free(&fences[0]);
+    fence_free(&fences[1]);
+}
+
 static void trim_and_find(void **state)
 {
     struct slice s = slice_trim(S(" \t\r\n a b \r\n"));
@@ -219,6 +248,7 @@ int main(void)
         cmocka_unit_test(numbers_are_digits_that_fit),
         cmocka_unit_test(utf8_is_that_of_rfc_3629),
         cmocka_unit_test(case_is_folded_for_ascii_letters_only),
+        cmocka_unit_test(case_is_folded_at_every_length),
         cmocka_unit_test(trim_and_find),
         cmocka_unit_test(hash_sees_every_octet_and_the_key),
         cmocka_unit_test(a_full_buffer_stays_full),

@@ -13,6 +13,8 @@
  * RFC 7888, 4), whatever else the line holds: a sender that writes this also sends the
  * octets, so even a line that will be refused stays in step.
  */
+#include <emmintrin.h>
+
 #include "proto/base/check.h"
 #include "proto/imap/imap.h"
 #include "proto/imap/imap_lex.h"
@@ -79,14 +81,45 @@ static void brace_step(struct imap_collect *c, char octet)
         brace_open(c, octet);
 }
 
+/* How many octets at the front of s change nothing: no CR, LF, NUL, "{" or 8-bit. */
+static size_t plain_run(struct slice s)
+{
+    enum { BLOCK = 16 };
+    size_t i = 0;
+
+    for (; i + BLOCK <= s.len; i += BLOCK) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(s.at + i));
+        __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\r')),
+            _mm_cmpeq_epi8(v, _mm_set1_epi8('\n')));
+        __m128i others = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('{')),
+            _mm_cmpeq_epi8(v, _mm_setzero_si128()));
+        int hits = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(ends, others), v));
+
+        if (hits)
+            return i + (size_t)__builtin_ctz((unsigned)hits);
+    }
+    return i;
+}
+
 /* Looks at the octets from c->scanned on, at most `room` of them, up to the end of the
  * line. Strict: stops before NUL, 8-bit and bare LF, and after a bare CR. */
 static enum scan scan(struct imap_collect *c, struct slice in, uint64_t room, bool strict)
 {
     for (; c->scanned < in.len; c->scanned++) {
-        char octet = in.at[c->scanned];
+        char octet;
         bool cr = c->cr;
 
+        if (!cr && c->brace == BRACE_NONE) {
+            size_t left = in.len - c->scanned;
+            size_t run = plain_run(
+                slice_of(in.at + c->scanned, left < room ? left : (size_t)room));
+
+            c->scanned += run;
+            room -= run;
+            if (run == left)
+                return SCAN_MORE;
+        }
+        octet = in.at[c->scanned];
         if (room-- == 0)
             return SCAN_FULL;
         c->cr = octet == '\r';

@@ -1,12 +1,13 @@
 #include "proto/imap/imap_parse.h"
 
 static const struct {
+    struct slice text;
     unsigned states;
     bool uid;
     imap_parse_fn *parse;
 } verbs[IMAP_VERB_COUNT] = {
 #define VERB(name, text, states, uid, arguments) \
-    [IMAP_##name] = {states, uid, imap_parse_##arguments},
+    [IMAP_##name] = {SI(text), states, uid, imap_parse_##arguments},
     IMAP_VERBS(VERB)
 #undef VERB
 };
@@ -25,7 +26,7 @@ static enum imap_error parse_verb(struct imap_lex *x, struct imap_cmd *cmd)
         word = imap_lex_run(x, IMAP_OCTET_ATOM);
     }
     for (enum imap_verb verb = 0; verb < IMAP_VERB_COUNT; verb++)
-        if (slice_eq_nocase(word, imap_verb_text(verb))) {
+        if (slice_eq_nocase(word, verbs[verb].text)) {
             if (cmd->uid && !verbs[verb].uid)
                 break;
             cmd->verb = verb;

@@ -445,6 +445,38 @@ static void a_refused_line_stays_in_step(void **state)
     assert_true(slice_eq(slice_of(in.at, c.bytes), S("a NOOP\r\n")));
 }
 
+/* Whole, and octet by octet: the runs that are passed over at once hide nothing. */
+static void a_line_is_judged_wherever_it_is_cut(void **state)
+{
+    static const char octets[] = "abc {{{}7+\r\n\n\r";
+    const struct imap_limits limits = {
+        .line_max = 90, .literal_max = 50, .skip_max = 1000};
+    struct fence fence = fence_make();
+    uint32_t seed = 1;
+
+    (void)state;
+    for (int round = 0; round < 100000; round++) {
+        struct imap_collect whole = {0}, single = {0};
+        enum imap_collected found, last = IMAP_COLLECT_MORE;
+        char text[100] = "a1 ";
+        size_t n = 3;
+
+        while (n < sizeof text) {
+            seed = seed * 1664525 + 1013904223;
+            text[n++] =
+                (char)((seed >> 8) % 16 ? 'x' : octets[(seed >> 16) % sizeof octets]);
+        }
+        found = imap_collect(&whole, fence_end(&fence, slice_of(text, n)), &limits);
+        for (size_t i = 1; i <= n && last == IMAP_COLLECT_MORE; i++)
+            last = imap_collect(&single, fence_end(&fence, slice_of(text, i)), &limits);
+        assert_int_equal(found, last);
+        assert_int_equal(whole.bytes, single.bytes);
+        assert_int_equal(whole.error, single.error);
+        assert_int_equal(whole.literal_bytes, single.literal_bytes);
+    }
+    fence_free(&fence);
+}
+
 static void done_ends_idle(void **state)
 {
     (void)state;
@@ -471,6 +503,7 @@ int main(void)
         cmocka_unit_test(limits_before_login_are_lower),
         cmocka_unit_test(plain_lines_are_cut),
         cmocka_unit_test(a_refused_line_stays_in_step),
+        cmocka_unit_test(a_line_is_judged_wherever_it_is_cut),
         cmocka_unit_test(done_ends_idle),
     };
 

@@ -1,5 +1,7 @@
 #include "proto/mime/decode.h"
 
+#include <emmintrin.h>
+
 #include "proto/base/check.h"
 
 void words_begin(struct words_decoder *w)
@@ -213,8 +215,19 @@ static void feed_octet(struct words_decoder *w, char c, struct out *out)
 /* Octets at the front of s that are plain text and nothing else. */
 static size_t plain_run(struct slice s)
 {
+    enum { BLOCK = 16 };
     size_t n = 0;
 
+    for (; n + BLOCK <= s.len; n += BLOCK) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(s.at + n));
+        __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\r')),
+            _mm_cmpeq_epi8(v, _mm_set1_epi8('\n')));
+        int hits =
+            _mm_movemask_epi8(_mm_or_si128(ends, _mm_cmpeq_epi8(v, _mm_set1_epi8('='))));
+
+        if (hits)
+            return n + (size_t)__builtin_ctz((unsigned)hits);
+    }
     while (n < s.len && s.at[n] != '=' && s.at[n] != '\r' && s.at[n] != '\n')
         n++;
     return n;

@@ -9,15 +9,13 @@ void octets_begin(struct octets *o)
     *o = (struct octets){.line_start = true};
 }
 
-/* Sixteen octets as bit masks, bit n for octet n. */
+/* Up to sixteen octets as bit masks, bit n for octet n. */
 struct masks {
     unsigned lf, nul, high, dot, dash;
 };
 
-static struct masks masks_of(const char *p)
+static struct masks masks_of(__m128i v)
 {
-    __m128i v = _mm_loadu_si128((const __m128i *)p);
-
     return (struct masks){
         .lf = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n'))),
         .nul = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_setzero_si128())),
@@ -25,6 +23,41 @@ static struct masks masks_of(const char *p)
         .dot = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('.'))),
         .dash = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('-'))),
     };
+}
+
+static __m128i load(const char *p)
+{
+    return _mm_loadu_si128((const __m128i *)p);
+}
+
+/* The last n octets of s, fewer than a block: most lines of a header are shorter than
+ * two blocks. */
+static struct masks tail_masks(struct slice s, size_t n)
+{
+    char block[BLOCK];
+    struct masks m;
+    size_t before = BLOCK - n;
+
+    if (s.len < BLOCK) {
+        memset(block, 'x', sizeof block);
+        memcpy(block, s.at + s.len - n, n);
+        return masks_of(load(block));
+    }
+    m = masks_of(load(s.at + s.len - BLOCK));
+    return (struct masks){m.lf >> before, m.nul >> before, m.high >> before,
+        m.dot >> before, m.dash >> before};
+}
+
+static void pass_tail(struct octets *o, struct slice s, size_t n)
+{
+    struct masks m = tail_masks(s, n);
+    unsigned starts = m.lf << 1 | o->line_start;
+
+    o->has_8bit |= m.high != 0;
+    o->has_nul |= m.nul != 0;
+    o->has_dot_line |= (starts & m.dot) != 0;
+    o->lines += (unsigned)__builtin_popcount(m.lf);
+    o->line_start = starts >> n & 1;
 }
 
 static void pass_octet(struct octets *o, char c)
@@ -45,7 +78,7 @@ static size_t pass_blocks(struct octets *o, const char *p, size_t n, bool to_das
     size_t i = 0;
 
     for (; i + BLOCK <= n; i += BLOCK) {
-        struct masks m = masks_of(p + i);
+        struct masks m = masks_of(load(p + i));
         unsigned starts = m.lf << 1 | carry;
 
         if (to_dash && (starts & m.dash))
@@ -79,8 +112,8 @@ void octets_pass(struct octets *o, struct slice s)
 {
     size_t i = pass_blocks(o, s.at, s.len, false);
 
-    for (; i < s.len; i++)
-        pass_octet(o, s.at[i]);
+    if (i < s.len)
+        pass_tail(o, s, s.len - i);
     pass_done(o, s);
 }
 

@@ -297,6 +297,24 @@ static bool hold_line(struct summary_builder *b, struct slice *in,
     return false;
 }
 
+/* The name of a field, in one piece where all of it is there. What the octet by octet
+ * way has to decide at once, or later, is left to that. */
+static bool hold_name(struct summary_builder *b, struct slice *in)
+{
+    char first = in->at[0];
+    size_t most = in->len < LINE_HOLD ? in->len : LINE_HOLD, n = 0;
+
+    if (b->held || first == ' ' || first == '\t' || first == '-')
+        return false;
+    while (n < most && in->at[n] != ':' && in->at[n] != '\n')
+        n++;
+    if (n == most)
+        return false;
+    memcpy(b->hold, slice_take(in, n + 1).at, n + 1);
+    b->held = (unsigned)n + 1;
+    return true;
+}
+
 /* Cuts the rest of the line off *in; true when its end is there. */
 static bool rest_of_line(struct slice *in, struct slice *rest)
 {
@@ -393,7 +411,7 @@ void summary_feed(struct summary_builder *b, struct slice in)
     while (in.len && !b->failed) {
         switch (b->state) {
         case BUILD_HEADER_LINE:
-            if (hold_line(b, &in, header_line_decided))
+            if (hold_name(b, &in) || hold_line(b, &in, header_line_decided))
                 take_header_line(b);
             break;
         case BUILD_KEEP:

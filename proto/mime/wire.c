@@ -1,5 +1,7 @@
 #include "proto/mime/wire.h"
 
+#include <emmintrin.h>
+
 static bool is_special(char c)
 {
     return c == '"' || c == '\\' || c == '\r' || c == '\n' || c == 0;
@@ -48,8 +50,41 @@ static bool has_8bit(struct slice s)
     return (bits & 0x80) != 0;
 }
 
+/* Not 0 where one of sixteen octets is special or above 0x7f. */
+static int not_plain(__m128i v)
+{
+    __m128i marks = _mm_or_si128(
+        _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    __m128i ends = _mm_or_si128(
+        _mm_cmpeq_epi8(v, _mm_set1_epi8('\r')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\n')));
+    __m128i nul = _mm_cmpeq_epi8(v, _mm_setzero_si128());
+
+    return _mm_movemask_epi8(
+        _mm_or_si128(_mm_or_si128(marks, ends), _mm_or_si128(nul, v)));
+}
+
+/* All of it stands in a quoted string as it is, which is what nearly every text does. */
+static bool is_plain(struct slice s)
+{
+    size_t i = 0;
+
+    for (; i + 16 <= s.len; i += 16)
+        if (not_plain(_mm_loadu_si128((const __m128i *)(s.at + i))))
+            return false;
+    for (; i < s.len; i++)
+        if (is_special(s.at[i]) || (s.at[i] & 0x80))
+            return false;
+    return true;
+}
+
 void wire_put_string(struct out *out, struct slice s)
 {
+    if (is_plain(s)) {
+        out_byte(out, '"');
+        out_put(out, s);
+        out_byte(out, '"');
+        return;
+    }
     if (has_8bit(s)) {
         out_byte(out, '{');
         out_u64(out, s.len);

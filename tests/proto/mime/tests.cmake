@@ -5,6 +5,7 @@ ringmail_test(test_mime_address proto/mime/test_mime_address.c LIBS ringmail_pro
 ringmail_test(test_mime_header proto/mime/test_mime_header.c LIBS ringmail_proto)
 ringmail_test(test_mime_date proto/mime/test_mime_date.c LIBS ringmail_proto)
 ringmail_test(test_mime_decode proto/mime/test_mime_decode.c LIBS ringmail_proto)
+ringmail_test(test_mime_vector proto/mime/test_mime_vector.c LIBS ringmail_proto)
 ringmail_test(test_mime_encode proto/mime/test_mime_encode.c LIBS ringmail_proto)
 ringmail_test(test_mime_convert proto/mime/test_mime_convert.c LIBS ringmail_proto)
 ringmail_test(test_convert_corpus proto/mime/test_convert_corpus.c LIBS ringmail_proto)

@@ -13,7 +13,7 @@ def wanted(line):
     return [c for c, starts in CALIBRATIONS.items() if any(f.startswith(starts) for f, _ in line.ceiling)]
 
 
-def measure(binary, names, folder, seconds, connections=128):
+def measure(binary, names, folder, seconds, connections):
     got = subprocess.run([binary, *names, "--seconds", str(seconds), "--dir", folder, "--connections", str(connections)],
                          capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if got.returncode:

@@ -83,7 +83,7 @@ class Run:
         figures = {}
         if line.ceiling:
             known = ceilings.measure(self.programs["ringmail-ceiling"], ceilings.wanted(line), self.work,
-                                     max(0.1, self.seconds / 4))
+                                     max(0.1, self.seconds / 4), line.connections)
             for name, value in known.items():
                 self.figures.setdefault(name, []).append(value)
             figures["ceiling_us"] = ceilings.sum_us(line, known)

@@ -183,6 +183,40 @@ static void torn_sectors_of_the_tail_are_cut(void **state)
         }
 }
 
+/* After a clean stop nothing behind its last batch is looked at, but what is in front of
+ * it is read as ever; and where that batch itself is bad, so is everything. */
+static void damage_before_a_clean_end_is_told(void **state)
+{
+    enum { MORE = 6 };
+    struct kit *k = *state;
+    struct kit bad;
+    uint32_t end;
+
+    assert_int_equal(kit_open(k), STATUS_OK);
+    assert_int_equal(kit_checkpoint(k), STATUS_OK);
+    for (unsigned i = 0; i < MORE; i++)
+        kit_fill(k, 1, LENGTH); /* a batch each */
+    kit_close(k);
+    for (unsigned i = RECORDS; i < RECORDS + MORE; i++) {
+        uint64_t payload = PLACE_OFFSET(k->records[i].place) + 32;
+
+        kit_copy(&bad, k);
+        memdisk_flip(kit_file_of(&bad, i), payload * 8 + 100);
+        opens_and_lost(&bad, i, i + 1);
+        kit_free(&bad);
+    }
+    end = (batch_of(k, RECORDS + MORE - 1) & ~4095U) + 4096;
+    for (int fill = 0; fill < 256; fill += 255) {
+        kit_copy(&bad, k);
+        memdisk_fill(kit_file_of(&bad, RECORDS + MORE - 1), end, 4096, fill);
+        assert_int_equal(kit_open(&bad), STATUS_OK);
+        kit_expect_all(&bad, RECORDS + MORE);
+        assert_int_equal(bad.start.tail_cut_bytes, fill ? 4096 : 0);
+        kit_close(&bad);
+        kit_free(&bad);
+    }
+}
+
 /* --- D09: single bits --- */
 
 static void flipped_bit_loses_its_record_only(void **state)
@@ -727,6 +761,7 @@ int main(void)
         T(good_log_has_no_problems),
         T(torn_tail_is_cut_at_every_octet),
         T(torn_sectors_of_the_tail_are_cut),
+        T(damage_before_a_clean_end_is_told),
         T(flipped_bit_loses_its_record_only),
         T(flipped_bit_of_a_batch_header_loses_nothing),
         T(flipped_bit_of_a_segment_header_loses_nothing),

@@ -205,6 +205,10 @@
         "How long another server has to answer a command.")                              \
     FLAG(SECONDS, hop_data_timeout, "hop-data-timeout", "TIME", "10m", 1, 7200,          \
         "How long it has to answer the end of a message.")                               \
+    FLAG(SIZE, max_hop_line, "max-hop-line", "SIZE", "4K", 512, 32 << 10,                \
+        "Octets of a line of its answers; with a longer one it is left.")                \
+    FLAG(COUNT, max_hop_lines, "max-hop-lines", "N", "128", 16, 10000,                   \
+        "Lines of an answer.")                                                           \
                                                                                          \
     GROUP("Limits")                                                                      \
     FLAG(SIZE, max_message_size, "max-message-size", "SIZE", "50M", 64 << 10,            \

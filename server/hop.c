@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "proto/sasl/sasl.h"
+#include "server/config.h"
 #include "server/hop_state.h"
 
 static const struct session_calls hop_session_calls;
@@ -491,13 +492,16 @@ static bool is_followed(const struct hop *h)
 static bool take_reply(struct hop *h)
 {
     struct conn *c = h->conn;
+    const struct config *config = h->thread->config;
+    const struct smtp_answer_limits max = {
+        config->max_hop_line, (unsigned)config->max_hop_lines};
     struct smtp_hello *hello = h->step == HOP_EHLO ? &h->hello : NULL;
     enum smtp_answer_result result;
     struct smtp_answer a;
 
     if (c->in.len == 0 || h->step == HOP_SHAKE)
         return false;
-    result = smtp_answer_read(&h->answer, &c->in, hello);
+    result = smtp_answer_read(&h->answer, &c->in, max, hello);
     if (result == SMTP_ANSWER_MORE)
         return false;
     if (result != SMTP_ANSWER_DONE) {

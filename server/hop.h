@@ -6,7 +6,7 @@
  *
  * The hosts are tried in order until one greets (RFC 5321, 5.1). A message goes out with
  * pipelining and BDAT where the hop has them, and straight from the log: its size costs
- * no memory. What a hop says is bounded (128 lines, 4096 octets each; matrix R10),
+ * no memory. What a hop says is bounded (--max-hop-lines, --max-hop-line; matrix R10),
  * cleaned of control octets, and never parsed as anything but a reply.
  */
 #pragma once

@@ -193,10 +193,10 @@ static enum smtp_answer_result take_line(
     return last ? SMTP_ANSWER_DONE : SMTP_ANSWER_MORE;
 }
 
-enum smtp_answer_result smtp_answer_read(
-    struct smtp_answer *a, struct slice *in, struct smtp_hello *hello)
+enum smtp_answer_result smtp_answer_read(struct smtp_answer *a, struct slice *in,
+    struct smtp_answer_limits max, struct smtp_hello *hello)
 {
-    const struct line_limits limits = {.max = SMTP_ANSWER_LINE_MAX, .discard_max = 1};
+    const struct line_limits limits = {.max = max.line_max, .discard_max = 1};
     enum smtp_answer_result result = SMTP_ANSWER_MORE;
     struct slice line;
 
@@ -207,7 +207,7 @@ enum smtp_answer_result smtp_answer_read(
             return SMTP_ANSWER_MORE;
         if (cut == LINE_LONG || cut == LINE_FLOOD)
             return SMTP_ANSWER_TOO_LONG;
-        if (a->lines == SMTP_ANSWER_LINES_MAX)
+        if (a->lines == max.lines_max)
             return SMTP_ANSWER_TOO_MANY;
         result = take_line(a, line, hello);
     }

@@ -13,10 +13,11 @@
 #include "proto/base/line.h"
 #include "proto/base/slice.h"
 
-enum {
-    SMTP_ANSWER_LINES_MAX = 128,
-    SMTP_ANSWER_LINE_MAX = 4096, /* octets, CR LF included */
-    SMTP_ANSWER_TEXT_MAX = 512
+enum { SMTP_ANSWER_TEXT_MAX = 512 };
+
+struct smtp_answer_limits {
+    size_t line_max;    /* octets of a line, CR LF included */
+    unsigned lines_max; /* at most UINT16_MAX */
 };
 
 /* Zeroed before each reply. */
@@ -84,8 +85,8 @@ enum smtp_answer_result {
  * decides on code and status. With `hello`, zeroed, its offers are taken down from the
  * lines behind the first, where that one says 250. After anything but MORE and DONE the
  * session is beyond help. */
-enum smtp_answer_result smtp_answer_read(
-    struct smtp_answer *a, struct slice *in, struct smtp_hello *hello);
+enum smtp_answer_result smtp_answer_read(struct smtp_answer *a, struct slice *in,
+    struct smtp_answer_limits max, struct smtp_hello *hello);
 
 /* Adds text to what is kept, cleaned as above. */
 void smtp_clean(struct out *out, struct slice text);

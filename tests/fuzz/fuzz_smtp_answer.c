@@ -5,10 +5,12 @@
 #include "proto/base/check.h"
 #include "proto/smtp/smtp_answer.h"
 
+static const struct smtp_answer_limits limits = {.line_max = 4096, .lines_max = 128};
+
 static void check(const struct smtp_answer *a)
 {
     CHECK(a->len <= sizeof a->text);
-    CHECK(a->lines <= SMTP_ANSWER_LINES_MAX);
+    CHECK(a->lines <= limits.lines_max);
     for (unsigned i = 0; i < a->len; i++)
         CHECK(a->text[i] >= 0x20 && a->text[i] < 0x7f);
 }
@@ -27,13 +29,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         slice_take(&text, 1);
     cut = cut < text.len ? cut : text.len;
     in = text;
-    whole = smtp_answer_read(&a, &in, &h);
+    whole = smtp_answer_read(&a, &in, limits, &h);
     check(&a);
     in = slice_of(text.at, cut);
-    parts = smtp_answer_read(&b, &in, &g);
+    parts = smtp_answer_read(&b, &in, limits, &g);
     if (parts == SMTP_ANSWER_MORE) {
         in = slice_of(in.at, text.len - (size_t)(in.at - text.at));
-        parts = smtp_answer_read(&b, &in, &g);
+        parts = smtp_answer_read(&b, &in, limits, &g);
     }
     check(&b);
     CHECK(whole == parts && a.code == b.code && a.len == b.len);

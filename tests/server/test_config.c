@@ -148,6 +148,8 @@ static const struct {
     {"max-connections", 20000},
     {"max-connections-address", 100},
     {"max-connections-user", 20},
+    {"max-hop-line", 4 << 10},
+    {"max-hop-lines", 128},
     {"login-timeout", 60},
     {"handshake-timeout", 15},
     {"smtp-timeout", 300},

@@ -183,13 +183,22 @@ static const struct peer_case nonsense[] = {
         .result = "550 5.7.1;221 2.0.0"},
 };
 
-static char many_lines[20000 * 8 + 64], long_line[70000];
+static char many_lines[20000 * 8 + 64], long_line[70000], wide_line[700];
+
+#define FOUR_LINES "\r\n250-a\r\n250-b\r\n250-c\r\n250-d"
 
 static const struct peer_case floods[] = {
     {"20,000 lines", .hosts = {SCRIPT("> 220 mx.test", "< EHLO client.test", many_lines)},
         .result = "0 4.5.0 ours"},
     {"a line without end",
         .hosts = {SCRIPT("> 220 mx.test", "< EHLO client.test", long_line)},
+        .result = "0 4.5.0 ours"},
+    {"more lines than --max-hop-lines",
+        .hosts = {SCRIPT("> 220 mx.test", "< EHLO client.test",
+            "> 250-mx" FOUR_LINES FOUR_LINES FOUR_LINES FOUR_LINES "\r\n250 e")},
+        .result = "0 4.5.0 ours"},
+    {"a line longer than --max-hop-line",
+        .hosts = {SCRIPT("> 220 mx.test", "< EHLO client.test", wide_line)},
         .result = "0 4.5.0 ours"},
 };
 
@@ -205,7 +214,12 @@ static void nonsense_ends_the_session(void **state)
         many_lines[2 + i * 8 + 6] = '\r';
     memset(long_line, 'x', sizeof long_line - 5000);
     memcpy(long_line, "> 250-", 6);
+    snprintf(wide_line, sizeof wide_line, "> 250 %0600d", 0);
+    peer_config()->max_hop_lines = 16;
+    peer_config()->max_hop_line = 512;
     PLAY(floods);
+    peer_config()->max_hop_lines = 128;
+    peer_config()->max_hop_line = 4096;
 }
 
 /* --- TLS ------------------------------------------------------------------ */

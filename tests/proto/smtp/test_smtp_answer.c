@@ -9,6 +9,11 @@
 #include "proto/sasl/sasl.h"
 #include "proto/smtp/smtp_answer.h"
 
+enum { LINES_MAX = 128, LINE_MAX = 4096 };
+
+static const struct smtp_answer_limits limits = {
+    .line_max = LINE_MAX, .lines_max = LINES_MAX};
+
 /* Gives the text in pieces that end at `cut` and at its end, what is left of the first in
  * front of the second, at an address of its own: nothing may point into the old one. */
 static enum smtp_answer_result read_cut(struct smtp_answer *a, struct slice text,
@@ -21,13 +26,13 @@ static enum smtp_answer_result read_cut(struct smtp_answer *a, struct slice text
 
     if (cut)
         memcpy(first, text.at, cut);
-    result = smtp_answer_read(a, &in, hello);
+    result = smtp_answer_read(a, &in, limits, hello);
     rest = in.len + (text.len - cut);
     if (result == SMTP_ANSWER_MORE) {
         whole = malloc(rest + 1);
         memcpy(whole, text.at + (text.len - rest), rest);
         in = slice_of(whole, rest);
-        result = smtp_answer_read(a, &in, hello);
+        result = smtp_answer_read(a, &in, limits, hello);
         rest = in.len;
         free(whole);
     }
@@ -153,11 +158,11 @@ static void odd_offers_mean_nothing(void **state)
     struct smtp_hello h = {0};
 
     (void)state;
-    assert_int_equal(smtp_answer_read(&a, &in, &h), SMTP_ANSWER_DONE);
+    assert_int_equal(smtp_answer_read(&a, &in, limits, &h), SMTP_ANSWER_DONE);
     assert_int_equal(h.offers, 0);
     a = (struct smtp_answer){0};
     in = slice_str(text);
-    assert_int_equal(smtp_answer_read(&a, &in, &h), SMTP_ANSWER_DONE);
+    assert_int_equal(smtp_answer_read(&a, &in, limits, &h), SMTP_ANSWER_DONE);
     assert_int_equal(h.offers,
         SMTP_HELLO_SIZE | SMTP_HELLO_AUTH | SMTP_HELLO_LIMITS | SMTP_HELLO_DELIVERBY);
     assert_int_equal(h.size_max, 0);
@@ -167,35 +172,35 @@ static void odd_offers_mean_nothing(void **state)
 /* Matrix R10. */
 static void replies_are_bounded(void **state)
 {
-    static char lines[SMTP_ANSWER_LINES_MAX * 8 + 8], line[SMTP_ANSWER_LINE_MAX + 2];
+    static char lines[LINES_MAX * 8 + 8], line[LINE_MAX + 2];
     struct slice in = slice_of(lines, 0);
     struct smtp_answer a = {0};
 
     (void)state;
-    for (int i = 0; i < SMTP_ANSWER_LINES_MAX - 1; i++)
+    for (int i = 0; i < LINES_MAX - 1; i++)
         memcpy(lines + (size_t)i * 7, "250-a\r\n", 7);
-    memcpy(lines + (size_t)(SMTP_ANSWER_LINES_MAX - 1) * 7, "250 z\r\n", 7);
-    in.len = (size_t)SMTP_ANSWER_LINES_MAX * 7;
-    assert_int_equal(smtp_answer_read(&a, &in, NULL), SMTP_ANSWER_DONE);
+    memcpy(lines + (size_t)(LINES_MAX - 1) * 7, "250 z\r\n", 7);
+    in.len = (size_t)LINES_MAX * 7;
+    assert_int_equal(smtp_answer_read(&a, &in, limits, NULL), SMTP_ANSWER_DONE);
     assert_int_equal(a.len, sizeof a.text / 4 * 4 - 3);
-    lines[(size_t)(SMTP_ANSWER_LINES_MAX - 1) * 7 + 3] = '-';
-    memcpy(lines + (size_t)SMTP_ANSWER_LINES_MAX * 7, "250 y\r\n", 7);
-    in = slice_of(lines, (size_t)(SMTP_ANSWER_LINES_MAX + 1) * 7);
+    lines[(size_t)(LINES_MAX - 1) * 7 + 3] = '-';
+    memcpy(lines + (size_t)LINES_MAX * 7, "250 y\r\n", 7);
+    in = slice_of(lines, (size_t)(LINES_MAX + 1) * 7);
     a = (struct smtp_answer){0};
-    assert_int_equal(smtp_answer_read(&a, &in, NULL), SMTP_ANSWER_TOO_MANY);
+    assert_int_equal(smtp_answer_read(&a, &in, limits, NULL), SMTP_ANSWER_TOO_MANY);
 
     memset(line, 'x', sizeof line);
     memcpy(line, "250 ", 4);
-    memcpy(line + SMTP_ANSWER_LINE_MAX - 2, "\r\n", 2);
+    memcpy(line + LINE_MAX - 2, "\r\n", 2);
     a = (struct smtp_answer){0};
-    in = slice_of(line, SMTP_ANSWER_LINE_MAX);
-    assert_int_equal(smtp_answer_read(&a, &in, NULL), SMTP_ANSWER_DONE);
+    in = slice_of(line, LINE_MAX);
+    assert_int_equal(smtp_answer_read(&a, &in, limits, NULL), SMTP_ANSWER_DONE);
     assert_int_equal(a.len, SMTP_ANSWER_TEXT_MAX);
-    memset(line + SMTP_ANSWER_LINE_MAX - 2, 'x', 2);
-    memcpy(line + SMTP_ANSWER_LINE_MAX, "\r\n", 2);
+    memset(line + LINE_MAX - 2, 'x', 2);
+    memcpy(line + LINE_MAX, "\r\n", 2);
     a = (struct smtp_answer){0};
     in = slice_of(line, sizeof line);
-    assert_int_equal(smtp_answer_read(&a, &in, NULL), SMTP_ANSWER_TOO_LONG);
+    assert_int_equal(smtp_answer_read(&a, &in, limits, NULL), SMTP_ANSWER_TOO_LONG);
 }
 
 int main(void)

@@ -87,7 +87,8 @@ static void fill_server(const struct run *r, struct figures *f)
     f->disk.flushes = r->disk_after.flushes - r->disk_before.flushes;
     f->memory = r->memory_over;
     f->memory_idle = r->memory_idle;
-    f->memory_ready = r->memory_ready;
+    /* Of connections that are only held, when they have come to rest. */
+    f->memory_ready = r->bench.holding ? r->memory_over : r->memory_ready;
 }
 
 /* A thread that uses up a CPU cannot ask for more. */

@@ -52,7 +52,7 @@ const struct flag options_table[] = {
         "Connecting counts as part of the first one."),
     FLAG(TEXT, pipeline, "pipeline", "yes|no|N", "yes", 0, 0, CLIENTS,
         "Commands that need no answer of the one before go together; N: so many commands "
-        "of the same kind are under way in each connection (imap)."),
+        "of the same kind are under way in each connection (imap, pop3)."),
     FLAG(TIME, timeout_ns, "timeout", "SECONDS", "60s", 0, 0, CLIENTS,
         "An operation without an answer for so long is an error, and its connection "
         "closed."),

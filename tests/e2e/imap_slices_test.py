@@ -90,9 +90,12 @@ with Server(users=2, shards=1, threads=1, binary=RELEASE, flags=["--max-message-
     turns = []
     for _ in range(5):
         longest_turn_ms()
+        begin = time.monotonic()
         r = c.do('LIST "" (%s)' % " ".join(["*" + "ab*" * 150 + "c"] * 32))
-        turns.append(longest_turn_ms())
-    check("LIST of long names by 32 long patterns is sliced", r.status == "OK" and min(turns) < 50, turns)
+        turns.append((longest_turn_ms(), (time.monotonic() - begin) * 1000))
+    # On a busy machine a turn may last longer, and the whole command with it.
+    check("LIST of long names by 32 long patterns is sliced",
+          r.status == "OK" and any(turn < 50 or turn < took / 20 for turn, took in turns), turns)
     for m in many:
         m.close()
     huge = b"Subject: huge\r\n\r\n" + b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abc\r\n" * (100_000_000 // 63)

@@ -61,6 +61,8 @@ ONE_SHOT_TLS = (("connect_us", 1), ("line_us", 7), COMMIT, ("tls_handshake_us", 
 NOT_SYNCED = ("Dovecot answers STORE before any sync (strace: none in 20 of them, maildir and mdbox), ringmail after "
               "it: the ratio sets a durable change beside one that is not.")
 
+OPEN_ALREADY = "a session that selects the mailbox it has open; Dovecot then has its index mapped already."
+
 
 def lines(quick=False):
     f = fills(quick)
@@ -84,7 +86,10 @@ def lines(quick=False):
         Line("noop", "IMAP NOOP", "imap", imap + ("noop",), f["small"], 16, cpu_times=25),
         Line("append", "IMAP APPEND, 1 KiB, 16 connections", "imap", imap + ("append", "--size", "1K"), f["append"], 16,
              cpu_times=40),
-        Line("select", "SELECT of %s messages" % count, "imap", imap + ("select",), f["big"], cpu_times=20),
+        Line("select", "login and SELECT of %s messages" % count, "imap", imap + ("select", "--per-connection", "1"),
+             f["big"], cpu_times=20),
+        Line("select-again", "SELECT of %s messages, again and again" % count, "imap", imap + ("select",), f["big"],
+             cpu_times=20, note=OPEN_ALREADY),
         Line("flags", "FETCH 1:* (FLAGS), %s messages, each" % count, "imap", imap + ("flags",), f["big"], per=big,
              cpu_times=8),
         Line("envelope", "FETCH 1:* (ENVELOPE ...), %s messages, each" % count, "imap", imap + ("envelope",), f["big"],

@@ -49,7 +49,8 @@ static void fill_line(char *at, uint64_t line)
         r = scatter(r);
         at[len++] = (char)('a' + r % 26);
     }
-    memcpy(at + len, "\r\n", 2);
+    at[len] = '\r';
+    at[len + 1] = '\n';
 }
 
 static bool make_pool(struct letters *ls)

@@ -13,7 +13,8 @@ enum { STEP_ANSWER };
 /* Names and passwords are the largest of what is said. */
 size_t idle_out_bytes(const struct options *o)
 {
-    return 2 * USER_NAME_MAX + 2 * strlen(o->password) + strlen(o->word) + OUT_BYTES;
+    return 2 * (size_t)USER_NAME_MAX + 2 * strlen(o->password) + strlen(o->word) +
+        OUT_BYTES;
 }
 
 bool idle_prepare(struct bench *b, struct out *why)

@@ -2,6 +2,7 @@
 """ringmail-bench: every mode for a moment against a real server, what --verify finds, and how it is wrong to use it."""
 import json
 import os
+import random
 import signal
 import smtplib
 import socket
@@ -93,6 +94,48 @@ class TamperHandler(socketserver.StreamRequestHandler):
                 return
             else:
                 self.say(b"250 yes\r\n")
+
+
+class Hangs(socketserver.ThreadingTCPServer):
+    """An IMAP server that hangs up on every connection in the middle of its commands."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), HangsHandler)
+
+
+class HangsHandler(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(b"* OK [CAPABILITY IMAP4rev1] hello\r\n")
+        try:
+            for _ in range(14):
+                tag = self.rfile.readline().split(b" ")[0]
+                self.wfile.write(b"* 3 EXISTS\r\n" + tag + b" OK done\r\n")
+        except OSError:
+            pass
+
+
+class Junk(socketserver.ThreadingTCPServer):
+    """Answers everything with octets that mean nothing, the same ones every time."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self):
+        self.random = random.Random(4)
+        super().__init__(("127.0.0.1", 0), JunkHandler)
+
+
+class JunkHandler(socketserver.BaseRequestHandler):
+    WORDS = (b"250 ", b"250-", b"354 x", b"220 hi", b"* OK ", b"* BYE", b"+ ", b"+OK 5 5", b"-ERR", b"b1 OK", b"b2 OK x", b"b3 OK",
+             b"* 7 EXISTS", b"* 1 FETCH (BODY[] {5}", b"{99999999999999999999}", b"{3}", b".", b"\0\xff\x80", b" " * 900, b"")
+
+    def handle(self):
+        r = self.server.random
+        try:
+            for _ in range(r.randrange(1, 40)):
+                self.request.sendall(b"".join(r.choice(self.WORDS) + r.choice((b"\r\n", b"\r\n", b"\n", b"\r", b""))
+                                              for _ in range(r.randrange(1, 9))))
+        except OSError:
+            pass
 
 
 class Serving:
@@ -298,8 +341,22 @@ def test_silence():
     check("silence is an error in time", code == 1 and j["errors"] == 2 and "--timeout" in j["error_text"], (said, j))
 
 
+def test_bad_servers():
+    with Serving(Hangs()) as place:
+        code, said, j = bench("imap", "--to", place, "--pipeline", 8, "--connections", 2, "--count", 100)
+    check("what was under way is lost, and counted", code == 1 and j["operations"] + j["errors"] == 100 and
+          j["operations"] >= 50 and j["errors"] > j["connects"] and "closed" in j["error_text"], j)
+    with Serving(Junk()) as place:
+        for mode in ("smtp", "submission", "lmtp", "imap", "pop3", "login"):
+            for tls in ("none", "starttls") + (("implicit",) if mode != "lmtp" else ()):
+                p = subprocess.run([BENCH, mode, "--to", place, "--tls", tls, "--count", "30", "--connections", "3",
+                                    "--per-connection", "1", "--timeout", "0.5s"], capture_output=True, text=True, timeout=120)
+                check("junk: %s, TLS %s" % (mode, tls), p.returncode == 1 and "first error" in p.stdout, p)
+
+
 test_usage()
 test_silence()
+test_bad_servers()
 test_sink()
 with Server(users=USERS) as server:
     test_senders(server)

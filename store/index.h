@@ -187,6 +187,7 @@ struct store {
     struct content *dead;    /* contents that are being freed */
     uint64_t index_used;     /* bytes of memory of loaded users */
     uint64_t loaded;
+    uint64_t users_read, users_evicted; /* since the start */
 
     struct straddle *straddles; /* by message */
     uint32_t straddle_count, straddle_cap;

@@ -16,6 +16,7 @@
 #include "proto/base/slice.h"
 #include "store/disk.h"
 #include "store/format.h"
+#include "store/log_counts.h"
 
 struct log;
 
@@ -171,6 +172,7 @@ struct log_read {
     uint32_t bytes;              /* read from the disk, a multiple of DISK_BLOCK */
     uint8_t state;
     enum status status;
+    uint64_t begun_ns; /* when it went to the disk */
 };
 
 /* Reads the record at `place`, checked (magic, segment, place, CRC-32C). `bytes_hint`:
@@ -199,6 +201,10 @@ struct log_segment_info {
     uint64_t used_bytes; /* of the file; of one that others share, this log's part */
     uint64_t live_bytes;
 };
+
+const struct log_counts *log_counts(const struct log *log);
+/* Octets of batches in memory. */
+uint64_t log_recent_bytes(const struct log *log);
 
 /* The i-th segment, oldest first; false past the end. */
 bool log_segment_at(const struct log *log, unsigned i, struct log_segment_info *info);

@@ -94,6 +94,15 @@ void slabs_close(struct log *log)
     free(log->slab_memory);
 }
 
+uint64_t log_recent_bytes(const struct log *log)
+{
+    uint64_t bytes = 0;
+
+    list_each(link, &log->recent)
+        bytes += container_of(link, struct slab, link)->used;
+    return bytes;
+}
+
 /* Free memory, else the oldest that nobody needs; NULL when all are needed. */
 static struct slab *slab_take(struct log *log)
 {

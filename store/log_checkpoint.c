@@ -326,6 +326,7 @@ static void begin_header(struct log_checkpoint *c)
     checkpoint_header_write(&c->header, c->buffers[0]);
     c->fill = sizeof c->header;
     c->begun = ++log->checkpoints_begun;
+    log->counts.checkpoints++;
     c->added = log->added_bytes;
 }
 

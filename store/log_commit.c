@@ -57,10 +57,23 @@ void log_wait(struct log *log, struct log_waiter *w)
 
 /* --- landing --- */
 
+static void count_batch(struct log *log, const struct batch *b, uint64_t took)
+{
+    struct log_counts *c = &log->counts;
+
+    c->batches++;
+    c->bytes_written += block_span(b->used);
+    histogram_add(&c->commit, took);
+    histogram_add(&c->commit_wait, b->sent_ns - b->opened_ns);
+    histogram_add(&c->batch_records, b->records);
+    histogram_add(&c->batch_bytes, b->used);
+}
+
 static void on_durable(struct log *log, struct batch *b)
 {
     uint64_t took = log_now(log) - b->sent_ns;
 
+    count_batch(log, b, took);
     log->latency_ns += took / 8 - log->latency_ns / 8;
     log->durable_number = b->number;
     log->durable_seq = b->last_seq;
@@ -253,6 +266,11 @@ enum status log_health(const struct log *log)
 uint64_t log_durable_seq(const struct log *log)
 {
     return log->durable_seq;
+}
+
+const struct log_counts *log_counts(const struct log *log)
+{
+    return &log->counts;
 }
 
 bool log_idle(const struct log *log)

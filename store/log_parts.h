@@ -229,6 +229,8 @@ struct log {
     struct kept kept[2]; /* newest first; number 0: none */
     uint32_t next_checkpoint;
     uint64_t checkpoint_added; /* added_bytes when the newest was begun */
+
+    struct log_counts counts;
 };
 
 static inline uint64_t place_of(uint32_t segment, uint32_t offset)

@@ -281,6 +281,7 @@ static void on_read(struct log_io *io, int32_t res)
     if (check == RECORD_VALID) {
         set_record(r, &h, payload);
         r->state = READ_HELD;
+        histogram_add(&log->counts.read, log_now(log) - r->begun_ns);
         tell(r, STATUS_OK);
         return;
     }
@@ -298,6 +299,8 @@ static void from_disk(struct log *log, struct log_read *r)
 {
     struct buffer *b = buffer_take(&log->pool, r->bytes);
 
+    if (!r->begun_ns)
+        r->begun_ns = log_now(log);
     if (!b) {
         wait_for_buffer(log, r);
         return;
@@ -369,6 +372,7 @@ static bool begin(struct log *log, struct log_read *r, uint64_t place,
         bytes_hint = RECORD_PAYLOAD_MAX;
     *r = (struct log_read){.done = done, .log = log, .place = place};
     log->reads++;
+    log->counts.reads++;
     if (!place_possible(s, PLACE_OFFSET(place))) {
         tell_later(r, STATUS_NOT_FOUND);
         return false;
@@ -381,6 +385,7 @@ static bool begin(struct log *log, struct log_read *r, uint64_t place,
     switch (from_memory(log, r)) {
     case MEMORY_FOUND:
         log->reads--;
+        log->counts.reads_memory++;
         return true;
     case MEMORY_NONE:
         if (near && from_cache(log, r, (uint32_t)record_span(bytes_hint))) {

@@ -16,6 +16,7 @@
 #include "proto/base/list.h"
 #include "proto/base/op.h"
 #include "proto/base/slice.h"
+#include "store/log_counts.h"
 
 struct disk;
 struct store;
@@ -89,6 +90,9 @@ struct store_stats {
     uint64_t users, users_loaded, index_bytes, log_bytes, live_bytes, commits, records,
         tail_cut_bytes, damaged_ranges, compacted_bytes;
     uint64_t queue_entries, queue_bytes; /* octets of their messages */
+    uint64_t users_read, users_evicted;  /* into memory, and out of it */
+    uint64_t segments, recent_bytes;     /* of the log; in memory */
+    const struct log_counts *log;        /* good while the store is open */
 };
 void store_stats(const struct store *store, struct store_stats *stats);
 

@@ -211,9 +211,14 @@ void store_stats(const struct store *s, struct store_stats *st)
         .damaged_ranges = s->damaged_ranges,
         .compacted_bytes = s->compacted_bytes,
         .queue_entries = s->queue.count,
-        .queue_bytes = s->queue.bytes};
+        .queue_bytes = s->queue.bytes,
+        .users_read = s->users_read,
+        .users_evicted = s->users_evicted,
+        .recent_bytes = log_recent_bytes(s->log),
+        .log = log_counts(s->log)};
     for (unsigned i = 0; log_segment_at(s->log, i, &info); i++) {
         st->log_bytes += info.used_bytes;
         st->live_bytes += info.live_bytes;
+        st->segments++;
     }
 }

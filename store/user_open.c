@@ -45,6 +45,7 @@ struct user *user_new(struct store *s, struct head *head)
     list_init(&u->tree_waiters);
     head->user = u;
     s->loaded++;
+    s->users_read++;
     user_memory(u, sizeof *u);
     return u;
 }
@@ -118,6 +119,7 @@ void users_evict(struct store *s)
         } else if (u->head->flags & HEAD_FOLDING) {
             list_add(&s->lru, link);
         } else {
+            s->users_evicted++;
             user_drop(u);
         }
     }

@@ -41,13 +41,20 @@ static struct call *take(struct call_queue *q)
     return call;
 }
 
+/* No slot is free, or others have waited longer. */
+static void delay(struct thread *from, struct call_queue *q, struct call *call)
+{
+    from->stats.calls_delayed++;
+    list_add(&q->overflow, &call->link);
+}
+
 static void push(struct thread *from, struct thread *to, struct call *call)
 {
     struct call_queue *q = queue_to(from, to);
 
     from->state->called[to->index / 64] |= 1ULL << (to->index % 64);
     if (!list_empty(&q->overflow) || !put(q, call))
-        list_add(&q->overflow, &call->link);
+        delay(from, q, call);
 }
 
 void call_send(struct thread *from, struct thread *to, struct call *call)
@@ -142,8 +149,10 @@ bool calls_flush(struct thread *t)
                 s->called[word] |= 1ULL << bit;
                 left = true;
             }
-            if (to != t && atomic_exchange(&to->state->sleeping, false))
+            if (to != t && atomic_exchange(&to->state->sleeping, false)) {
+                t->stats.doorbells++;
                 ring_doorbell(t->ring, ring_number(to->ring));
+            }
         }
     }
     return left;

@@ -18,7 +18,7 @@ struct command {
 };
 
 extern const struct command command_serve, command_user, command_check, command_reshard,
-    command_status, command_queue;
+    command_stat, command_queue;
 
 /* Ends with NULL. */
 extern const struct command *const commands[];

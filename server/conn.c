@@ -15,7 +15,8 @@ enum { TOUCHED_STEP = 16, CLOCK_STEP_NS = 1000000 };
 
 /* --- birth ---------------------------------------------------------------- */
 
-struct conn *conn_new(struct thread *t, const struct session_calls *calls, int fd)
+struct conn *conn_new(struct thread *t, const struct listener *listener,
+    const struct session_calls *calls, int fd)
 {
     struct conn *c;
 
@@ -24,6 +25,7 @@ struct conn *conn_new(struct thread *t, const struct session_calls *calls, int f
     if (!c)
         return NULL;
     c->thread = t;
+    c->listener = listener;
     c->calls = calls;
     c->fd = fd;
     c->id = t->state->next_id;
@@ -32,7 +34,7 @@ struct conn *conn_new(struct thread *t, const struct session_calls *calls, int f
     c->state = CONN_OPENING;
     conn_output_open(c);
     list_add(&t->state->connections, &c->link);
-    thread_count_conn(t, 1);
+    conn_count(c, 1);
     return c;
 }
 
@@ -350,7 +352,7 @@ static void finish(struct conn *c)
     timer_clear(&c->timer);
     list_remove(&c->link);
     list_remove(&c->touched);
-    thread_count_conn(t, -1);
+    conn_count(c, -1);
     if (c->fd >= 0)
         ring_close_fd(t->ring, c->fd);
     c->fd = -1;

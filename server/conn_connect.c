@@ -59,7 +59,7 @@ static struct conn *open_conn(struct thread *t, const struct session_calls *call
 {
     struct connecting *connecting = calloc(1, sizeof *connecting);
     int fd = connecting ? open_socket(to, from) : -1;
-    struct conn *c = fd >= 0 ? conn_new(t, calls, fd) : NULL;
+    struct conn *c = fd >= 0 ? conn_new(t, NULL, calls, fd) : NULL;
 
     if (!c) {
         if (fd >= 0)

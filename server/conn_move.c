@@ -24,7 +24,7 @@ static void on_arrival(struct thread *to, struct call *call)
     free(move);
     c->thread = to;
     c->state = CONN_OPEN;
-    thread_count_conn(to, 1);
+    conn_count(c, 1);
     to->stats.buffered += conn_stash_room(c);
     list_add(&to->state->connections, &c->link);
     if (conn_has(c, CONN_FIN) && c->tls && !c->eof) {
@@ -53,7 +53,7 @@ void conn_depart(struct conn *c)
     timer_clear(&c->timer);
     list_remove(&c->link);
     list_remove(&c->touched);
-    thread_count_conn(t, -1);
+    conn_count(c, -1);
     t->stats.connections_moved++;
     t->stats.buffered -= conn_stash_room(c);
     call_send(t, move->to, &move->call);

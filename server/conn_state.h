@@ -74,14 +74,31 @@ static inline void conn_set(struct conn *c, enum conn_flag flag, bool on)
     c->flags = (uint16_t)(on ? c->flags | flag : c->flags & ~flag);
 }
 
+/* One more or one less connection at its thread. */
+static inline void conn_count(const struct conn *c, int by)
+{
+    struct thread_stats *s = &c->thread->stats;
+    uint64_t n = (uint64_t)(int64_t)by;
+    unsigned kind = c->listener ? STAT_connections_smtp + (unsigned)c->listener->protocol
+                                : (unsigned)STAT_connections_out;
+
+    s->connections += n;
+    s->values[kind] += n;
+    if (c->secure)
+        s->connections_tls += n;
+    atomic_store_explicit(&c->thread->state->open, s->connections, memory_order_relaxed);
+}
+
 /* --- conn.c: life --------------------------------------------------------- */
 
 bool conns_open(struct thread *t);
 void conns_close(struct thread *t);
 /* Runs and flushes what was touched, handshakes that waited; true: more is left. */
 bool conns_turn(struct thread *t);
-/* A connection that listen.c has accepted and admitted: begins TLS or the session. */
-struct conn *conn_new(struct thread *t, const struct session_calls *calls, int fd);
+/* `listener`: where it was accepted, or NULL. */
+struct conn *conn_new(struct thread *t, const struct listener *listener,
+    const struct session_calls *calls, int fd);
+/* It is admitted: begins TLS or the session. */
 void conn_begin(struct conn *c);
 /* Looked at again at the end of the turn. */
 void conn_touch(struct conn *c);

@@ -40,6 +40,7 @@ static void finish_handshake(struct conn *c)
     stats->handshakes++;
     stats->handshakes_resumed += tls_resumed(c->tls);
     c->secure = true;
+    stats->connections_tls++;
     c->state = CONN_OPEN;
     conn_deadline(c, c->deadline_s);
     if (conn_has(c, CONN_GREETED))

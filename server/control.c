@@ -15,7 +15,7 @@
 
 #include "server/admin.h"
 #include "server/clock.h"
-#include "server/control_status.h"
+#include "server/control_stat.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/queue_control.h"
@@ -205,20 +205,23 @@ static void reply_lines(struct control *c, struct client *client, struct slice l
     drop_client(c, client);
 }
 
-static void reply_status(struct control *c, struct client *client)
+static void reply_stat(struct control *c, struct client *client, struct slice what)
 {
+    const struct control_stat from = {.process = c->conf.process,
+        .config = c->conf.config,
+        .accounts = c->accounts,
+        .uptime_s = seconds() - c->started_s};
     char *buffer = malloc(REPLY_MAX);
-    struct out out = out_of(buffer, REPLY_MAX - 3);
+    struct out out = out_of(buffer, buffer ? REPLY_MAX - 3 : 0);
+    bool good = buffer && control_stat(&from, what, &out);
 
-    if (!buffer) {
-        reply_result(c, client, false, S("out of memory"));
-        return;
-    }
-    control_status(c->conf.process, c->accounts, seconds() - c->started_s, &out);
-    out.cap = REPLY_MAX; /* what was kept back for the last line */
-    out.full = false;
-    out_put(&out, S("ok\n"));
-    reply(c, client, out_slice(&out));
+    if (good && !out.full)
+        reply_lines(c, client, out_slice(&out));
+    else
+        reply_result(c, client, false,
+            good         ? S("too many figures")
+                : buffer ? out_slice(&out)
+                         : S("out of memory"));
     free(buffer);
 }
 
@@ -256,8 +259,9 @@ static void obey(struct control *c, struct client *client, struct slice request)
         reply_result(c, client, good, out_slice(&why));
     } else if (slice_eq(request, S("remove"))) {
         start_removals(c, client);
-    } else if (slice_eq(request, S("status"))) {
-        reply_status(c, client);
+    } else if (slice_starts_nocase(request, S("stat "))) {
+        slice_take(&request, 5);
+        reply_stat(c, client, request);
     } else if (slice_starts_nocase(request, S("queue "))) {
         slice_take(&request, 6);
         ask_queue(c, client, request);

@@ -5,7 +5,7 @@
  *
  *   reload    users, aliases, certificates, authorities (as SIGHUP does)
  *   remove    carries out what DATA/removed asks, then as reload
- *   status    NAME=VALUE lines
+ *   stat ...  what threads and shards count: control_stat.h
  *   queue ... what is on its way to other servers: queue_control.h
  *   version
  *

@@ -331,18 +331,18 @@ static void accepted(struct listening *port, int fd)
     struct conn *c = NULL;
 
     t->stats.accepted++;
+    t->stats.values[STAT_accepted_smtp + (unsigned)port->listener->protocol]++;
     if (getpeername(fd, (struct sockaddr *)&sa, &len) == 0)
         peer = address_of(&sa);
     if (connections_of(t->process) >= conf->connections_max)
         why = "too many in all";
     else
-        c = conn_new(t, port->listener->calls, fd);
+        c = conn_new(t, port->listener, port->listener->calls, fd);
     if (!c) {
         turn_away(t, port->listener, fd, &peer, why);
         close(fd);
         return;
     }
-    c->listener = port->listener;
     c->peer = peer;
     if (!peer.family) { /* it has gone already */
         conn_fail(c, ENOTCONN);

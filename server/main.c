@@ -5,7 +5,7 @@
 #include "server/command.h"
 
 const struct command *const commands[] = {&command_serve, &command_user, &command_check,
-    &command_reshard, &command_status, &command_queue, NULL};
+    &command_reshard, &command_stat, &command_queue, NULL};
 
 static const struct command *find(const char *name)
 {

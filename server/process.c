@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "server/clock.h"
 #include "server/conn_state.h"
 #include "server/listen.h"
 #include "server/shard.h"
@@ -160,13 +161,15 @@ static void init_queues(struct thread_state *s, unsigned count)
 /* Everything of a thread that another may look at, before any of them runs. */
 static struct thread *make_thread(struct process *p, unsigned index)
 {
-    struct thread *t = calloc(1, sizeof *t);
+    struct thread *t = aligned_alloc(64, sizeof *t);
     struct thread_state *s = aligned_alloc(64, sizeof *s);
 
     if (s) {
         memset(s, 0, sizeof *s);
         s->in = aligned_alloc(64, p->conf.threads * sizeof *s->in);
     }
+    if (t)
+        memset(t, 0, sizeof *t);
     if (!t || !s || !s->in) {
         free(t);
         free(s);
@@ -310,6 +313,7 @@ static void start_listening(struct thread *t, void *arg)
     struct timer *timer = &t->process->ticket_timer;
 
     (void)arg;
+    stats_begin(&t->stats);
     if (t->index == 0)
         timer_set(t, timer, t->now_ns + ticket_keys_ns, on_ticket_timer);
     if (!listen_start(t, why, sizeof why))
@@ -402,7 +406,7 @@ static void copy_stats(struct thread *t, void *arg)
     *stats = t->stats;
     stats->completions = ring->completions;
     stats->receive_starved = ring->starved;
-    t->stats.longest_turn_ns = t->stats.longest_turn_cpu_ns = 0;
+    stats->cpu_us = (uint64_t)clock_cpu_ns() / 1000;
 }
 
 void process_stats(struct process *p, unsigned thread, struct thread_stats *stats)

@@ -101,7 +101,7 @@ void process_run_all(
 /* Does not wait; run() frees what it must. From any thread, the control thread too. */
 void process_post(struct process *p, unsigned thread, struct call *call);
 
-/* Statistics of a thread; the longest turns begin anew. */
+/* What a thread has counted since the start (server/stats.h). */
 void process_stats(struct process *p, unsigned thread, struct thread_stats *stats);
 
 /* Loads certificates and hands them to every thread; connections keep the old ones.

@@ -35,7 +35,8 @@ struct session {
     struct arena arena;      /* of the message */
     struct envelope envelope;
     struct hop_message message;
-    uint32_t sent; /* messages that went to it */
+    int64_t since_ns; /* the message went to the hop */
+    uint32_t sent;    /* messages that went to it */
     uint8_t state;
     bool opening, idle, doubtful; /* as counted */
     bool good;                    /* it has answered for a message */
@@ -268,6 +269,7 @@ static void on_sent(struct hop *h, struct hop_message *m)
     } else {
         fill_outcome(s);
         say_all(s);
+        stats_end(&thread_of(s)->stats, TIMES_hop_message, s->since_ns);
         s->sent++;
         for (unsigned i = 0; i < m->rcpt_count; i++)
             s->good |= m->rcpts[i].answer->code != 0;
@@ -341,6 +343,7 @@ static bool send_job(struct session *s, struct queue_job *job)
     if (fill_message(s)) {
         set_idle(s, false);
         s->state = SESSION_SENDING;
+        s->since_ns = thread_of(s)->now_ns;
         hop_send(s->hop, &s->message);
         return true;
     }

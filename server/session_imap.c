@@ -225,6 +225,7 @@ static enum turn begin(struct session_imap *s, bool append)
     struct imap_parse_limits parts = config_imap_limits(s->conn.thread->config);
 
     s->commands++;
+    w->since_ns = s->conn.thread->now_ns;
     w->skipping = false;
     w->timed = false;
     w->command = arena_copy(&w->arena, command);
@@ -332,12 +333,39 @@ static void put_tagged(struct session_imap *s)
     imap_put_completed(s);
 }
 
+/* As what a command counts. */
+static enum thread_times times_of(enum imap_verb verb)
+{
+    static const uint8_t times[IMAP_VERB_COUNT] = {
+        [IMAP_LOGIN] = TIMES_imap_login,
+        [IMAP_AUTHENTICATE] = TIMES_imap_login,
+        [IMAP_SELECT] = TIMES_imap_select,
+        [IMAP_EXAMINE] = TIMES_imap_select,
+        [IMAP_LIST] = TIMES_imap_list,
+        [IMAP_LSUB] = TIMES_imap_list,
+        [IMAP_STATUS] = TIMES_imap_status,
+        [IMAP_APPEND] = TIMES_imap_append,
+        [IMAP_CLOSE] = TIMES_imap_expunge,
+        [IMAP_EXPUNGE] = TIMES_imap_expunge,
+        [IMAP_SEARCH] = TIMES_imap_search,
+        [IMAP_FETCH] = TIMES_imap_fetch,
+        [IMAP_STORE] = TIMES_imap_store,
+        [IMAP_COPY] = TIMES_imap_copy,
+        [IMAP_MOVE] = TIMES_imap_copy,
+    };
+
+    return times[verb] ? times[verb] : TIMES_imap_other;
+}
+
 static void finish(struct session_imap *s)
 {
     bool bad = slice_eq(s->work->reply.answer, S("BAD"));
 
-    if (s->state != IMAP_STATE_START && slice_eq(s->work->reply.answer, S("OK")))
-        s->errors = 0;
+    if (slice_eq(s->work->reply.answer, S("OK"))) {
+        stats_end(&s->conn.thread->stats, times_of(s->work->cmd.verb), s->work->since_ns);
+        if (s->state != IMAP_STATE_START)
+            s->errors = 0;
+    }
     work_next(s->work);
     imap_rest(s);
     if (bad)

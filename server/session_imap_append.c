@@ -291,6 +291,7 @@ static enum turn tail(struct session_imap *s, struct append *a)
     case IMAP_COLLECT_COMMAND:
         slice_take(&c->in, w->collect.bytes);
         w->timed = false;
+        w->since_ns = c->thread->now_ns; /* the client has taken its time */
         imap_rest(s);
         a->at = APPEND_UPLOAD;
         return TURN_AGAIN;

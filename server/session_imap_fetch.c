@@ -141,6 +141,7 @@ static enum turn summary(struct session_imap *s, struct fetch *f)
 static enum turn end_message(struct session_imap *s, struct fetch *f)
 {
     out_put(&s->conn.out, S(")\r\n"));
+    s->conn.thread->stats.fetched++;
     if (f->needs_summary)
         imap_summary_end(&f->summary);
     mark_seen(s, f);

@@ -105,6 +105,7 @@ static void check(
 {
     l->at = LOGIN_CHECK;
     s->work->timed = false;
+    s->work->since_ns = s->conn.thread->now_ns;
     imap_owe(s);
     auth_start(&l->auth, &s->conn, user, pass, on_auth);
     wipe_command(s);

@@ -100,6 +100,7 @@ static void put_news(struct session_imap *s, const struct view_news *news, bool 
 {
     struct out *out = &s->conn.out;
 
+    s->conn.thread->stats.idle_pushes += s->idle != NULL;
     switch (news->event) {
     case VIEW_EXPUNGE:
         imap_put_count(out, news->seq, S("EXPUNGE"));

@@ -407,6 +407,7 @@ enum turn imap_step_search(struct session_imap *s)
         return decide(s, c);
     if (!imap_seqs_from(&c->seqs, &c->hint, c->seq + 1, &c->seq))
         return finish(s, c);
+    s->conn.thread->stats.searched++;
     c->looking = view_entry(&s->view, c->seq, &c->entry);
     return c->looking ? decide(s, c) : imap_pace(s, 1);
 }

@@ -107,6 +107,7 @@ struct imap_work {
     bool told_flags;  /* of others, while the command runs */
     bool skipping;    /* the collector drops the rest of a refused command */
     unsigned pending; /* requests that the store has not answered */
+    int64_t since_ns; /* when the turn began that saw the whole command */
     struct arena arena;
     struct slice command; /* its octets, in the arena; cmd points into them */
     struct imap_cmd cmd;

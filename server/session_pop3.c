@@ -122,6 +122,7 @@ static enum pop3_turn execute(struct session_pop3 *s, struct slice line)
     struct pop3_cmd cmd;
     enum pop3_reply reply = pop3_parse(line, (enum pop3_state)s->state, &cmd);
 
+    s->since_ns = s->conn.thread->now_ns;
     if (reply == POP3_REPLY_NONE)
         return perform(s, &cmd);
     if (cmd.verb == POP3_VERB_PASS || cmd.verb == POP3_VERB_AUTH)

@@ -344,6 +344,7 @@ enum pop3_turn pop3_update_step(struct session_pop3 *s)
 
     if (d->status == STATUS_OK) {
         s->deleted = d->deleted;
+        stats_end(&s->conn.thread->stats, TIMES_pop3_quit, s->since_ns);
         pop3_bye(s, POP3_REPLY_BYE);
         return POP3_WAIT;
     }

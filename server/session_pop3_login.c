@@ -84,6 +84,7 @@ static void on_checked(struct auth *auth)
 
 static void check(struct session_pop3 *s, struct slice user, struct slice password)
 {
+    s->since_ns = s->conn.thread->now_ns;
     s->auth->checking = true;
     s->mode = POP3_MODE_CHECK;
     auth_start(&s->auth->auth, &s->conn, user, password, on_checked);
@@ -316,6 +317,8 @@ enum pop3_turn pop3_open_step(struct session_pop3 *s)
     if (s->drop->at != DROP_READY)
         return POP3_AGAIN;
     log_login(s, true, s->name);
+    stats_end(&s->conn.thread->stats, TIMES_pop3_login, s->since_ns);
+    s->conn.thread->stats.pop3_sessions++;
     s->state = POP3_MAIL;
     s->errors = 0;
     pop3_rest(s);

@@ -302,6 +302,8 @@ static enum pop3_turn sent(struct session_pop3 *s)
     out_put(&s->conn.out, dots_end(&d->read.dots));
     pop3_read_end(d);
     s->retrieved++;
+    s->conn.thread->stats.retrieved++;
+    stats_end(&s->conn.thread->stats, TIMES_pop3_retr, s->since_ns);
     pop3_rest(s);
     return POP3_AGAIN;
 }

@@ -119,6 +119,7 @@ struct session_pop3 {
     struct pop3_auth *auth; /* NULL but during a login */
     struct pop3_drop *drop; /* NULL before it */
     uint64_t octets;        /* sent of messages, for the log */
+    int64_t since_ns;       /* the turn that saw the command began then */
     uint32_t commands, retrieved, deleted;
     int32_t units; /* left in this slice */
     uint16_t errors;

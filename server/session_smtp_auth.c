@@ -68,6 +68,7 @@ static void on_checked(struct auth *auth)
 
 static void check(struct session_smtp *s, struct slice user, struct slice password)
 {
+    s->auth->since_ns = s->conn.thread->now_ns;
     s->auth->checking = true;
     s->mode = SMTP_MODE_AUTH_CHECK;
     auth_start(&s->auth->auth, &s->conn, user, password, on_checked);
@@ -199,6 +200,7 @@ static enum smtp_reply reply_of(struct session_smtp *s, struct auth *auth)
     switch (auth->result) {
     case AUTH_OK:
         log_login(s, true, auth->user);
+        stats_end(&s->conn.thread->stats, TIMES_submission_login, s->auth->since_ns);
         return log_in(s, auth);
     case AUTH_FAILED:
         log_login(s, false, auth->user);

@@ -1,5 +1,7 @@
 /* The end of a message: what is wrong with it, the commit, and the answer; by LMTP one
  * for each recipient. */
+#include <assert.h>
+
 #include "server/log.h"
 #include "server/session_smtp_work.h"
 
@@ -88,12 +90,28 @@ void smtp_expect_command(struct session_smtp *s)
     smtp_rest(s);
 }
 
+static_assert(TIMES_submission_message - TIMES_smtp_message == PROTO_SUBMISSION &&
+        TIMES_lmtp_message - TIMES_smtp_message == PROTO_LMTP,
+    "as enum protocol");
+
+static void count_message(const struct session_smtp *s, bool good)
+{
+    struct thread_stats *stats = &s->conn.thread->stats;
+    unsigned times = TIMES_smtp_message + (unsigned)s->conn.listener->protocol;
+
+    stats->messages += good;
+    stats->messages_refused += !good;
+    if (good)
+        stats_end(stats, (enum thread_times)times, s->message->since_ns);
+}
+
 /* Counted, logged and forgotten; then it is answered. */
 static void finish(struct session_smtp *s, struct slice reply)
 {
     bool good = reply.at[0] == '2';
 
     log_message(s, reply);
+    count_message(s, good);
     s->stored += good;
     s->refused += !good;
     if (good)

@@ -19,6 +19,7 @@ void smtp_rcpt_refuse(struct session_smtp *s, struct slice rcpt, struct slice re
     char peer[ADDRESS_TEXT_MAX];
 
     s->rcpts_refused++;
+    s->conn.thread->stats.recipients_refused++;
     if (event_begin(&e, LEVEL_INFO, "rcpt-refused")) {
         event_text(&e, "from", smtp_sender(s->message));
         event_text(&e, "to", rcpt);
@@ -227,6 +228,7 @@ static void admit(struct session_smtp *s, const struct way *w)
         refuse_by(s, m->asked.path.text, SMTP_REPLY_NO_SPACE);
         return;
     }
+    s->conn.thread->stats.recipients++;
     if (m->rcpts++ == 0)
         m->rcpt = m->asked.path.text;
     has_domain(s, &m->asked.path, true);

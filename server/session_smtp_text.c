@@ -302,6 +302,7 @@ static void end_text(struct session_smtp *s)
     struct smtp_message *m = s->message;
     struct slice mended;
 
+    m->since_ns = s->conn.thread->now_ns;
     while (m->delivery && m->repair && smtp_repair_end(m->repair, &mended))
         keep(s, mended);
     smtp_end_text(s);

@@ -97,6 +97,7 @@ struct smtp_message {
     struct smtp_text text;
     struct smtp_header_watch watch;
     uint64_t octets;        /* of the text so far */
+    int64_t since_ns;       /* its end was seen in the turn that began then */
     uint32_t path_octets;   /* of the Return-Path field */
     uint32_t header_octets; /* of all fields behind it, the empty line included */
     uint8_t failed;         /* LMTP: enum smtp_reply for the chunks to come, or NONE */
@@ -132,6 +133,7 @@ struct smtp_domains {
 
 /* An AUTH exchange. It outlives the session while a check is under way. */
 struct smtp_auth {
+    int64_t since_ns; /* the turn that saw the whole password began then */
     struct session_smtp *session;
     struct auth auth;
     bool checking;

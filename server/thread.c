@@ -89,6 +89,7 @@ static bool keeps_spinning(struct thread *t)
         return false;
     if (t->now_ns - s->idle_since_ns < s->spin_ns) {
         s->spinning = true;
+        t->stats.spun++;
         return true;
     }
     if (s->spinning && s->spin_ns / 2 >= spin_min_ns)
@@ -124,7 +125,6 @@ static void enter(struct thread *t, int64_t wait_ns)
     }
     ring_enter(t->ring, t->now_ns, wait_ns);
     atomic_store_explicit(sleeping, false, memory_order_relaxed);
-    t->stats.enters++;
 }
 
 static bool reap(struct thread *t)
@@ -143,16 +143,13 @@ static bool reap(struct thread *t)
 
 static void measure(struct thread *t, int64_t begin_ns, int64_t begin_cpu_ns)
 {
-    uint64_t wall = (uint64_t)(clock_monotonic_ns() - begin_ns);
+    int64_t now_ns = clock_monotonic_ns();
 
-    if (wall > t->stats.longest_turn_ns)
-        t->stats.longest_turn_ns = wall;
-    if (begin_cpu_ns) {
-        uint64_t cpu = (uint64_t)(clock_cpu_ns() - begin_cpu_ns);
-
-        if (cpu > t->stats.longest_turn_cpu_ns)
-            t->stats.longest_turn_cpu_ns = cpu;
-    }
+    histogram_add(&t->stats.times[TIMES_turn], (uint64_t)(now_ns - begin_ns));
+    if (begin_cpu_ns)
+        histogram_add(
+            &t->stats.times[TIMES_turn_cpu], (uint64_t)(clock_cpu_ns() - begin_cpu_ns));
+    stats_settle(&t->stats, now_ns);
 }
 
 static void turn(struct thread *t)

@@ -7,12 +7,13 @@
  *         stores -> touched connections run and send -> store_turn() of each shard -> one
  *         io_uring_enter -> completions
  *
- * The longest turn is measured always (struct thread_stats).
+ * Every turn is measured, and what a thread does is counted (server/stats.h).
  */
 #pragma once
 #include "proto/base/list.h"
 #include "proto/base/op.h"
 #include "proto/base/slice.h"
+#include "server/stats.h"
 
 struct process;
 struct thread_state;
@@ -25,17 +26,6 @@ struct tls_context; /* certificates, an immutable snapshot: server/tls.h */
 struct store;
 struct queue;
 struct rates;
-
-/* Counted by the thread itself, read through process_stats(). */
-struct thread_stats {
-    uint64_t turns, enters, completions, accepted, connections_refused, connections_moved,
-        descriptors_short, receive_starved, calls, handshakes, handshakes_resumed,
-        handshakes_failed, bytes_in, bytes_out;
-    uint64_t connections;         /* open here */
-    uint64_t buffered;            /* bytes of input stashes and output blocks */
-    uint64_t longest_turn_ns;     /* wall clock, since the last reading */
-    uint64_t longest_turn_cpu_ns; /* of the turns that were sampled, one in sixteen */
-};
 
 struct thread {
     unsigned index;             /* 0 .. count-1 */
@@ -52,12 +42,12 @@ struct thread {
     struct tls_context *tls;   /* likewise; NULL without certificates */
     struct shard **shards;     /* those that run here */
     unsigned shard_count;
-    bool stopping; /* draining: new work is refused */
-    struct thread_stats stats;
-    void *admin, *sessions; /* for the parts above, one pointer each */
-    struct queue *queue;    /* server/queue.h; NULL before queue_open() */
-    struct mx *mx;          /* server/mx.h; NULL before the first lookup */
-    struct rates *rates;    /* server/policy_rates.h; NULL before the first use */
+    bool stopping;             /* draining: new work is refused */
+    void *admin, *sessions;    /* for the parts above, one pointer each */
+    struct queue *queue;       /* server/queue.h; NULL before queue_open() */
+    struct mx *mx;             /* server/mx.h; NULL before the first lookup */
+    struct rates *rates;       /* server/policy_rates.h; NULL before the first use */
+    struct thread_stats stats; /* read through process_stats() */
 };
 
 /* Memory for input and output of this thread's connections runs short: new transactions

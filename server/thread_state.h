@@ -118,13 +118,6 @@ static inline uint32_t thread_seconds(const struct thread *t)
     return (uint32_t)((t->now_ns - t->state->start_ns) / 1000000000) + 1;
 }
 
-/* One more or less connection here. */
-static inline void thread_count_conn(struct thread *t, int by)
-{
-    t->stats.connections += (uint64_t)(int64_t)by;
-    atomic_store_explicit(&t->state->open, t->stats.connections, memory_order_relaxed);
-}
-
 /* The body of a thread: argument is its struct thread, made but for what only the thread
  * itself can make. */
 void *thread_main(void *arg);

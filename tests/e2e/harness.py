@@ -13,6 +13,7 @@ status 0 and no sanitizer report in the log.
 """
 import concurrent.futures
 import imaplib
+import json
 import os
 import poplib
 import random
@@ -235,6 +236,12 @@ class Server:
             return s.sendmail(sender, to, message)
 
     # --- the process ---
+
+    def stat(self):
+        """What the running server counts: the object that `ringmail stat --json` prints."""
+        done = subprocess.run([self.binary, "stat", "--data", self.data, "--json"], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=True, timeout=60)
+        return json.loads(done.stdout)
 
     def memory(self):
         """Resident bytes without shared file pages (RssAnon)."""

@@ -5,7 +5,7 @@ import stat
 import subprocess
 import tempfile
 
-from harness import DOMAIN, RINGMAIL, Server, check, finish
+from harness import DOMAIN, Server, check, finish
 from smtp_client import FROM, U0, U1, Smtp, kept, mail, stored, token
 
 U2 = "u2@" + DOMAIN
@@ -116,8 +116,7 @@ def socket_file(folder):
 
 
 def accepted(s, thread):
-    out = subprocess.run([RINGMAIL, "status", "--data", s.data], capture_output=True, text=True, check=True, timeout=60).stdout
-    return next(int(line.split("=")[1]) for line in out.splitlines() if line.startswith("thread%d.accepted=" % thread))
+    return s.stat()["threads"][thread]["accepted"]
 
 
 def turns(folder):

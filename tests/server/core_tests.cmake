@@ -12,6 +12,7 @@ ringmail_test(test_call THREADS server/test_call.c LIBS ringmail_server_test)
 ringmail_test(test_disk THREADS server/test_disk.c LIBS ringmail_server_test)
 ringmail_test(test_client THREADS server/test_client.c LIBS ringmail_server_test)
 ringmail_test(test_process THREADS server/test_process.c LIBS ringmail_server_test)
+ringmail_test(test_stats server/test_stats.c LIBS ringmail_server)
 
 # Nothing may bring in OpenSSL, whose names are the same as BoringSSL's; and the program is
 # position-independent with everything bound at start (K07).

@@ -474,3 +474,9 @@ void fake_kick(struct fake_session *f)
     login->end(login);
     fake_pump();
 }
+
+/* Nobody asks how long it took. */
+void stats_settle_early(struct thread_stats *s)
+{
+    s->ended_count = 0;
+}

@@ -325,8 +325,8 @@ static void test_answers_of_several_lines(void **state)
     struct out out = out_of(text, sizeof text);
 
     (void)state;
-    assert_int_equal(control_ask("/nowhere", "status", 1, &out), CONTROL_NONE);
-    assert_int_equal(control_ask(folder, "status", 1, &out), CONTROL_NONE);
+    assert_int_equal(control_ask("/nowhere", "stat server", 1, &out), CONTROL_NONE);
+    assert_int_equal(control_ask(folder, "stat server", 1, &out), CONTROL_NONE);
 }
 
 int main(void)

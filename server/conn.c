@@ -134,16 +134,22 @@ void conn_run(struct conn *c)
 
 /* One that was touched: run it if it was woken, send, and see what has become of it. What
  * the session does while it runs is looked at here and now; only one that wants to run
- * again has another turn. */
+ * again has another turn, and one whose prompt send is of this very turn: nothing is
+ * heard of that before the ring has been entered, and what came behind it must not wait
+ * for somebody else to wake the thread. */
 static void turn_one(struct conn *c)
 {
+    bool unheard = conn_sends_promptly(c);
+
     if (conn_has(c, CONN_WOKEN) && conn_is(c, CONN_OPEN)) {
         conn_set(c, CONN_WOKEN, false);
         conn_offer(c);
     }
     conn_set(c, CONN_TOUCHED, false);
-    if (conn_has(c, CONN_WOKEN) && conn_is(c, CONN_OPEN))
+    if (unheard || (conn_has(c, CONN_WOKEN) && conn_is(c, CONN_OPEN)))
         conn_touch(c);
+    if (unheard)
+        c->thread->state->enter_first = true;
     conn_flush(c);
     conn_receive_update(c);
     conn_advance(c); /* may free it */

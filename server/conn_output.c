@@ -263,6 +263,11 @@ static bool may_go_promptly(const struct conn *c)
         o->wire.bytes <= PROMPT_BYTES_MAX;
 }
 
+bool conn_sends_promptly(const struct conn *c)
+{
+    return c->send.pending && c->output && c->output->prompt;
+}
+
 static void start_send(struct conn *c)
 {
     struct conn_output *o = c->output;

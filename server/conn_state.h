@@ -154,6 +154,8 @@ void conn_proxy_resume(struct conn *c);
 void conn_output_open(struct conn *c); /* c->out gets its growing window */
 /* Seals and sends what there is, when no send is in flight. */
 void conn_flush(struct conn *c);
+/* A send is on its way that may end without a completion. */
+bool conn_sends_promptly(const struct conn *c);
 /* Sealed bytes go out next. */
 void conn_put_sealed(void *conn, struct slice sealed);
 /* What is in c->out goes out in clear, before anything sealed. */

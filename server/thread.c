@@ -51,6 +51,8 @@ static bool work_once(struct thread *t)
  * have answered. */
 static bool at_hand(struct thread *t)
 {
+    if (t->state->enter_first)
+        return false;
     return t->ready.head || !list_empty(&t->touched) || calls_waiting(t);
 }
 
@@ -123,6 +125,7 @@ static void enter(struct thread *t, int64_t wait_ns)
         if (calls_waiting(t))
             wait_ns = 0;
     }
+    t->state->enter_first = false;
     ring_enter(t->ring, t->now_ns, wait_ns);
     atomic_store_explicit(sleeping, false, memory_order_relaxed);
 }

@@ -82,8 +82,9 @@ struct thread_state {
     uint64_t called[THREADS_MAX / 64]; /* threads to be rung at the end of the turn */
     _Alignas(64) _Atomic bool sleeping;
     _Alignas(64) struct inbox inbox;
-    bool running; /* it takes requests */
-    bool ending;  /* leave the loop */
+    bool running;     /* it takes requests */
+    bool ending;      /* leave the loop */
+    bool enter_first; /* before more rounds of work: an end is to be heard of */
 
     struct tls_context *tls_client; /* made when first needed */
     struct listening *listening;    /* [listener_count] */

@@ -14,6 +14,8 @@ const struct mode *mode_find(const struct options *o)
 
     if (o->mode == MODE_IMAP && o->op == OP_LOGIN)
         return &mode_imap_login;
+    if (o->mode == MODE_IMAP && o->op == OP_APPEND)
+        return &mode_imap_append;
     if (o->mode == MODE_LOGIN && o->protocol == LOGIN_POP3)
         return &mode_pop3;
     return modes[o->mode] ? modes[o->mode] : mode_smtp;

@@ -69,8 +69,8 @@ void client_step(struct client *c, unsigned step, int64_t since_ns);
 /* The time. */
 int64_t client_now(struct client *c);
 
-extern const struct mode mode_imap, mode_imap_login, mode_pop3, mode_idle, mode_mixed,
-    mode_sink;
+extern const struct mode mode_imap, mode_imap_append, mode_imap_login, mode_pop3,
+    mode_idle, mode_mixed, mode_sink;
 extern const struct mode *const mode_smtp;
 /* Of the mode that the options name. */
 const struct mode *mode_find(const struct options *o);

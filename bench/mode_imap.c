@@ -26,9 +26,9 @@ static const struct options *options_of(const struct client *c)
 
 static size_t out_bytes(const struct options *o)
 {
-    size_t room = 2 * (o->depth + 1) * COMMAND_MAX + 2 * NAMES_MAX;
+    size_t room = 2 * ((o->depth + 1ul) * COMMAND_MAX + NAMES_MAX);
 
-    return o->op == OP_APPEND ? room + 2 * (LETTER_HEAD_MAX + CLIENT_COPY_MAX) : room;
+    return o->op == OP_APPEND ? room + 2ul * (LETTER_HEAD_MAX + CLIENT_COPY_MAX) : room;
 }
 
 static bool prepare(struct bench *b, struct out *why)
@@ -283,6 +283,20 @@ const struct mode mode_imap = {
     .session_bytes = sizeof(struct session),
     .bulk = true,
     .pipelines = true,
+    .out_bytes = out_bytes,
+    .prepare = prepare,
+    .open = open_session,
+    .secured = imap_secured,
+    .input = input,
+    .next = next,
+    .quit = say_logout,
+};
+
+/* Of APPEND one is under way: its text belongs to it. */
+const struct mode mode_imap_append = {
+    .name = "imap",
+    .session_bytes = sizeof(struct session),
+    .bulk = true,
     .out_bytes = out_bytes,
     .prepare = prepare,
     .open = open_session,

@@ -222,7 +222,7 @@ static bool find_disk(struct watch *w, struct out *why)
 {
     char path[64];
     struct stat st;
-    int n;
+    bool part;
 
     if (stat(w->o->data, &st) < 0) {
         out_str(why, "--server-data ");
@@ -231,11 +231,11 @@ static bool find_disk(struct watch *w, struct out *why)
         out_str(why, strerror(errno));
         return false;
     }
-    n = snprintf(
+    snprintf(
         path, sizeof path, "/sys/dev/block/%u:%u", major(st.st_dev), minor(st.st_dev));
     snprintf(w->disk, sizeof w->disk, "%s/partition", path);
-    n = access(w->disk, F_OK);
-    snprintf(w->disk, sizeof w->disk, "%s%s/stat", path, n == 0 ? "/.." : "");
+    part = access(w->disk, F_OK) == 0;
+    snprintf(w->disk, sizeof w->disk, "%s%s/stat", path, part ? "/.." : "");
     if (access(w->disk, R_OK) != 0)
         w->disk[0] = 0; /* no disk of its own: tmpfs, overlay */
     return true;

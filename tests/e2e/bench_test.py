@@ -213,7 +213,7 @@ def test_senders(s):
             with open(os.path.join(folder, "%d.eml" % i), "wb") as f:
                 f.write(text)
         good("real mail", bench("smtp", "--to", target(s, "smtp"), "--mail", folder, *common), 40)
-    j = good("append", bench("imap", "--op", "append", "--mailbox", "Archive", "--to", target(s, "imap"), *common), 40)
+    j = good("append", bench("imap", "--op", "append", "--pipeline", 8, "--mailbox", "Archive", "--to", target(s, "imap"), *common), 40)
     check("append: all is there", j["verify"]["expected"] == j["verify"]["found"] == 40, j["verify"])
     good("append, synchronizing", bench("imap", "--op", "append", "--pipeline", "no", "--size", "20K", "--to",
                                         target(s, "imap"), *common), 40)

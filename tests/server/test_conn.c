@@ -76,6 +76,26 @@ static void half_closed_peer_gets_its_replies(void **state)
     server_end(p);
 }
 
+/* Each "wait" is answered by a run of its own, several of them in one turn; no later
+ * answer waits until something else wakes the thread. */
+static void answers_of_one_turn_all_go_out(void **state)
+{
+    struct process *p = server_begin(NULL);
+    int fd = client_open(PORT_PLAIN);
+
+    (void)state;
+    assert_line(fd, "hello\n");
+    for (int i = 0; i < 100; i++) {
+        client_send(fd, "wait\nwait\nwait\nwait\n");
+        for (int k = 0; k < 4; k++)
+            assert_line(fd, "done\n");
+    }
+    client_send(fd, "quit\n");
+    assert_line(fd, "bye\n");
+    close(fd);
+    server_end(p);
+}
+
 /* A peer that does not read costs its high-water mark, not the whole reply. */
 static void congestion_bounds_memory(void **state)
 {
@@ -684,6 +704,7 @@ int main(void)
         cmocka_unit_test(same_dialogue_at_every_split),
         cmocka_unit_test(last_reply_survives_unread_input),
         cmocka_unit_test(half_closed_peer_gets_its_replies),
+        cmocka_unit_test(answers_of_one_turn_all_go_out),
         cmocka_unit_test(congestion_bounds_memory),
         cmocka_unit_test(bulk_input_arrives_whole),
         cmocka_unit_test(moves_keep_everything),

@@ -298,7 +298,9 @@
     FLAG(COUNT, workers_queue, "workers-queue", "N", "256", 8, 65536,                    \
         "Jobs that may wait for them.")                                                  \
     FLAG(COUNT, spin, "spin", "MICROSECONDS", "0", 0, 1000,                              \
-        "How long an idle thread looks for work before it sleeps.")                      \
+        "How long an idle thread looks for work before it sleeps, less where that was "  \
+        "in vain; never with more threads than cores. For machines with idle cores, "    \
+        "where calls between threads then wake nobody.")                                 \
     FLAG(COUNT, ring_entries, "ring-entries", "N", "512", 64, 32768,                     \
         "Size of a thread's submission queue.")                                          \
     FLAG(COUNT, ring_completions, "ring-completions", "N", "8192", 128, 65536,           \

@@ -129,11 +129,25 @@ static void preset(unsigned *value, unsigned otherwise)
         *value = otherwise;
 }
 
+/* A thread that spins takes its CPU from one that has work, where they share it. */
+static void forbid_spinning(struct process_conf *c, unsigned cores)
+{
+    char text[64];
+
+    if (c->spin_us == 0 || c->threads <= cores)
+        return;
+    c->spin_us = 0;
+    snprintf(text, sizeof text, "threads=%u cores=%u", c->threads, cores);
+    if (c->log)
+        c->log(5, "spin-off", text);
+}
+
 static void fill_conf(struct process_conf *c)
 {
     unsigned cores = cpus();
 
     preset(&c->threads, cores < THREADS_MAX ? cores : THREADS_MAX);
+    forbid_spinning(c, cores);
     preset(&c->ring_entries, 512);
     preset(&c->ring_completions, 8192);
     preset(&c->receive_buffers, 1024);

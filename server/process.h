@@ -23,7 +23,8 @@ struct process_conf {
     unsigned threads;  /* 0: one for each CPU we may use */
     unsigned shards;   /* 0: as many as threads, for a new store; what it has otherwise */
     bool pin;          /* bind thread i to the i-th CPU */
-    unsigned spin_us;  /* empty turns before sleep, at most this long; 0: none */
+    unsigned spin_us;  /* empty turns before sleep, at most this long; 0: none. Not with
+                          more threads than cores */
     bool ring_minimal; /* no optional feature of io_uring (--ring-features) */
     unsigned ring_entries;           /* 0: 512 */
     unsigned ring_completions;       /* 0: 8192 */

@@ -1,5 +1,6 @@
 /* Calls between threads, workers, and how users spread over shards and threads. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -138,6 +139,15 @@ static void idle_threads_sleep(void **state)
     server_end(p);
 }
 
+/* That this process may use. */
+static unsigned cores(void)
+{
+    cpu_set_t allowed;
+
+    assert_int_equal(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    return (unsigned)CPU_COUNT(&allowed);
+}
+
 static void spinning(struct process_conf *conf)
 {
     conf->spin_us = 200;
@@ -158,6 +168,30 @@ static void spinning_threads_answer_and_sleep_too(void **state)
     nanosleep(&second, NULL);
     process_stats(p, 0, &after);
     assert_in_range(after.turns - before.turns, 1, 20000);
+    assert_true(after.spun > 0 || cores() < process_threads(p));
+    server_end(p);
+}
+
+static void crowded(struct process_conf *conf)
+{
+    conf->spin_us = 1000;
+    conf->threads = cores() + 1;
+}
+
+/* More threads than cores: an empty turn of one would be taken from another. */
+static void crowded_threads_do_not_spin(void **state)
+{
+    struct process *p = server_begin(crowded);
+    struct thread_stats stats;
+    uint64_t spun = 0;
+
+    (void)state;
+    for (unsigned n = 0; n < 100; n++)
+        for (unsigned i = 0; i < process_threads(p); i++) {
+            process_stats(p, i, &stats);
+            spun += stats.spun;
+        }
+    assert_int_equal(spun, 0);
     server_end(p);
 }
 
@@ -274,6 +308,7 @@ int main(void)
         cmocka_unit_test(sleeping_threads_are_woken),
         cmocka_unit_test(idle_threads_sleep),
         cmocka_unit_test(spinning_threads_answer_and_sleep_too),
+        cmocka_unit_test(crowded_threads_do_not_spin),
         cmocka_unit_test(workers_are_bounded_and_report_home),
         cmocka_unit_test(slots_are_fixed_for_ever),
         cmocka_unit_test(threads_agree_on_owners),

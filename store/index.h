@@ -430,8 +430,7 @@ enum status try_message(struct store *s, struct store_message *m);
 
 /* --- store_checkpoint.c --- */
 
-/* One piece of a checkpoint, read back. */
-/* A piece of a checkpoint of so many bytes. */
+/* One piece of a checkpoint of image_bytes in all, read back. */
 enum status checkpoint_take(struct store *s, struct slice piece, uint64_t image_bytes);
 /* A slice; false while there is more to do at once. */
 bool checkpoint_step(struct store *s);

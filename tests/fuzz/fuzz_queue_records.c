@@ -42,7 +42,7 @@ static void take(struct store *s, unsigned kind, uint64_t n, struct slice payloa
 
     if (kind % 6 == 5) { /* heads would outlive the input */
         if (payload.len > 1 && payload.at[1] >= FIRST_PIECE)
-            (void)!checkpoint_take(s, payload);
+            (void)!checkpoint_take(s, payload, payload.len);
         return;
     }
     r.kind = kinds[kind % 6];

@@ -60,16 +60,28 @@ bool address_parse(struct slice text, struct address *address)
     return true;
 }
 
+/* By hand: every message asks for it twice, and inet_ntop() goes through sprintf(). */
+static struct slice dotted(const uint8_t four[4], char *at, size_t cap)
+{
+    struct out out = out_of(at, cap);
+
+    for (unsigned i = 0; i < 4; i++) {
+        if (i > 0)
+            out_byte(&out, '.');
+        out_u64(&out, four[i]);
+    }
+    return out.full ? S("?") : out_slice(&out);
+}
+
 struct slice address_text(const struct address *a, char *at, size_t cap)
 {
-    const char *text = NULL;
+    const char *text;
 
     if (a->family == AF_INET)
-        text = inet_ntop(AF_INET, a->bytes + 12, at, (socklen_t)cap);
-    else if (a->family == AF_INET6)
-        text = inet_ntop(AF_INET6, a->bytes, at, (socklen_t)cap);
-    else
+        return dotted(a->bytes + 12, at, cap);
+    if (a->family != AF_INET6)
         return S("local");
+    text = inet_ntop(AF_INET6, a->bytes, at, (socklen_t)cap);
     return text ? slice_str(text) : S("?");
 }
 

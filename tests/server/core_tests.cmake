@@ -5,6 +5,7 @@ target_link_libraries(ringmail_server_test PUBLIC ringmail_server)
 ringmail_test(test_ring server/test_ring.c LIBS ringmail_server)
 target_link_options(test_ring PRIVATE -Wl,--wrap=io_uring_enter2
     -Wl,--wrap=io_uring_get_probe_ring)
+ringmail_test(test_address server/test_address.c LIBS ringmail_server)
 ringmail_test(test_timer server/test_timer.c LIBS ringmail_server)
 ringmail_test(test_conn THREADS server/test_conn.c LIBS ringmail_server_test)
 ringmail_test(test_tls THREADS server/test_tls.c LIBS ringmail_server_test)

@@ -33,12 +33,14 @@ bool inbox_open(struct thread *t)
     return true;
 }
 
-/* With s->ending set: the read is cancelled. */
+/* With s->ending set: the read is cancelled, unless the event of the call that set it has
+ * landed since; it can come after its call. */
 void inbox_close(struct thread *t)
 {
     struct inbox *in = &t->state->inbox;
 
-    ring_cancel(t->ring, &in->event_op);
+    if (in->event_op.pending)
+        ring_cancel(t->ring, &in->event_op);
     while (in->event_op.pending)
         thread_wait(t);
     close(in->event);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "server/shard.h"
+#include "server/thread_state.h"
 #include "tests/server/server_test.h"
 
 static char folder[64], data[96];
@@ -143,11 +144,35 @@ static void second_server_is_shut_out(void **state)
     process_stop(second);
 }
 
+/* What a thread waits for while it closes may bring the event of its last call. */
+static void hear_of_it_late(struct thread *t)
+{
+    struct inbox *in = &t->state->inbox;
+    uint64_t one = 1;
+
+    assert_int_equal(write(in->event, &one, sizeof one), sizeof one);
+    while (in->event_op.pending)
+        thread_wait(t);
+}
+
+static void closing_late(struct process_conf *conf)
+{
+    conf->threads = 2;
+    conf->thread_close = hear_of_it_late;
+}
+
+static void an_event_that_comes_while_it_closes(void **state)
+{
+    (void)state;
+    server_end(server_begin(closing_late));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_number_of_threads_serves_the_shards),
         cmocka_unit_test(second_server_is_shut_out),
+        cmocka_unit_test(an_event_that_comes_while_it_closes),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

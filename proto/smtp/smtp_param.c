@@ -281,7 +281,7 @@ enum smtp_reply smtp_params(
     unsigned seen = 0;
 
     for (;;) {
-        struct slice word, value = {NULL, 0};
+        struct slice word, value = S("");
         enum smtp_reply reply;
         size_t equals, i;
 

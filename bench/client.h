@@ -44,10 +44,11 @@ struct client {
     enum client_state state;
     struct op receive, send; /* send: connecting too */
     /* the operation under way */
-    bool busy, leaving, settled;
-    uint32_t batch;  /* operations that began together */
-    uint32_t left;   /* of these, under way */
-    uint64_t number; /* of the (first) operation, over all threads */
+    bool busy, leaving;
+    bool settling, settled; /* in the set-up: under way; there */
+    uint32_t batch;         /* operations that began together */
+    uint32_t left;          /* of these, under way */
+    uint64_t number;        /* of the (first) operation, over all threads */
     int64_t intended_ns, deadline_ns;
     uint64_t served;     /* operations of this connection */
     uint64_t sessions;   /* connections so far */

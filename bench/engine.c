@@ -13,6 +13,8 @@
 
 enum {
     SETTLING_MAX = 64, /* connections that a thread sets up at a time */
+    FAILING_MAX = 8,
+    FAILING_FIRST_MAX = 3,
     REAP_MAX = 8192
 };
 static const int64_t nap_max_ns = 50000000; /* so that `stop` is seen */
@@ -57,25 +59,33 @@ static void connect_unset(struct driver *d)
     while (d->settling < SETTLING_MAX && !list_empty(&d->unset)) {
         struct client *c = container_of(list_pop(&d->unset), struct client, link);
 
+        c->settling = true;
         d->settling++;
         work_connect(c);
     }
 }
 
-static bool is_set_up(const struct driver *d)
+/* A server that refuses now and then is tried again; one that always does, or has never
+ * done anything else, is not. */
+static bool is_hopeless(const struct driver *d)
 {
-    return d->settling == 0 && list_empty(&d->unset) && list_empty(&d->ended) &&
-        list_empty(&d->resting);
+    bool nobody = d->unready == d->joined && d->settling == 0;
+
+    return d->failing > 2 * d->joined + FAILING_MAX ||
+        (nobody && d->failing >= FAILING_FIRST_MAX);
 }
 
-/* A server that refuses now and then is tried again, one that always does is not. */
 static void set_up(struct driver *d)
 {
     d->now_ns = clock_monotonic_ns();
-    while (!d->broken && !is_set_up(d) && !d->bench->stop) {
+    while (!d->broken && d->unready && !d->bench->stop) {
         connect_unset(d);
         turn(d);
-        d->broken = d->failing > 2 * d->count + 8;
+        d->broken = is_hopeless(d);
+    }
+    if (!d->broken && d->unready) {
+        work_error(d, S("interrupted before all connections were there"));
+        d->broken = true;
     }
 }
 
@@ -103,11 +113,25 @@ static void begin_all(struct driver *d)
         work_give(container_of(list_pop(&idle), struct client, link));
 }
 
+/* No operation begins any more; those under way are waited for. */
+static void begin_drain(struct driver *d)
+{
+    int64_t until = d->now_ns < d->end_ns ? d->now_ns : d->end_ns;
+
+    d->phase = PHASE_DRAIN;
+    d->drain_ns = d->now_ns;
+    if (d->bench->open_loop && d->started < d->quota)
+        d->tally.undone = schedule_backlog(&d->schedule, until - 1);
+}
+
+/* Those who connect to a sink do not stop: it owes them what it has put off so far. */
 static bool run_is_over(const struct driver *d)
 {
-    if (d->phase == PHASE_RUN && d->bench->holding && !d->bench->stop)
-        return d->now_ns >= d->end_ns || d->started >= d->quota;
-    return d->busy == 0 && list_empty(&d->later);
+    const struct bench *b = d->bench;
+
+    return d->busy == 0 &&
+        (list_empty(&d->later) ||
+            (b->mode->serves && d->now_ns > d->drain_ns + b->o->delay_ns));
 }
 
 static void run(struct driver *d)
@@ -125,9 +149,8 @@ static void run(struct driver *d)
     begin_all(d);
     while (d->phase == PHASE_RUN || !run_is_over(d)) {
         turn(d);
-        if (d->phase == PHASE_RUN && !work_may_begin(d) &&
-            (!d->bench->holding || run_is_over(d)))
-            d->phase = PHASE_DRAIN;
+        if (d->phase == PHASE_RUN && !work_may_begin(d))
+            begin_drain(d);
     }
     if (d->bench->holding && !d->bench->mode->serves)
         t->last_ns = d->now_ns;

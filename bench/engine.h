@@ -37,6 +37,7 @@ struct tally {
     uint64_t recipients; /* of a sink */
     uint64_t late;       /* began more than a millisecond after its moment */
     uint64_t missed;     /* of these, with a client idle: the driver's own fault */
+    uint64_t undone;     /* open loop: due in the time, and never begun */
     struct histogram latency;
     struct histogram steps[STEPS_MAX];
     char error_text[ERROR_TEXT_MAX]; /* of the first one */
@@ -62,9 +63,12 @@ struct driver {
     struct list resting; /* failed to connect; in order of their rest_ns */
     enum phase phase;
     int64_t now_ns, looked_ns;
-    int64_t end_ns;                   /* no operation begins after that */
-    unsigned open, settling, failing; /* clients: not CLOSED; of the set-up */
-    bool broken;                      /* the ring, or every connection of the set-up */
+    int64_t end_ns;             /* no operation begins after that */
+    int64_t drain_ns;           /* since then none has */
+    unsigned open;              /* clients that are not CLOSED */
+    unsigned settling, unready; /* of the set-up: under way; not there, tried or not */
+    unsigned joined, failing;   /* likewise: all of them; connections that failed */
+    bool broken;                /* the ring, or the set-up */
     struct schedule schedule;
     uint64_t started, quota; /* operations */
     uint64_t busy;           /* clients with an operation */

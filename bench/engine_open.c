@@ -9,20 +9,26 @@
 
 enum { SPARE_FILES = 64 };
 
-static bool raise_files(uint64_t wanted, struct out *why)
+/* Twice as many as there are connections: closing one takes its time. A sink does not
+ * know how many will come. */
+static bool raise_files(const struct bench *b, struct out *why)
 {
+    uint64_t wanted = 2 * b->o->connections + SPARE_FILES;
     struct rlimit limit;
     char text[160];
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+        (limit.rlim_cur >= wanted && !b->mode->serves))
         return true;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur >= wanted)
         return true;
     snprintf(text, sizeof text,
-        "--connections %llu: only %llu open files are allowed; raise that (ulimit -n)",
-        (unsigned long long)wanted - SPARE_FILES, (unsigned long long)limit.rlim_cur);
+        "--connections %llu: needs %llu open files, and %llu are allowed; raise that "
+        "(ulimit -n)",
+        (unsigned long long)b->o->connections, (unsigned long long)wanted,
+        (unsigned long long)limit.rlim_cur);
     out_str(why, text);
     return false;
 }
@@ -76,7 +82,7 @@ bool engine_open(
     b->open_loop = o->rate > 0;
     b->holding = mode->holds && !o->deliver.len;
     b->keep = o->per_connection == 0 && !mode->single;
-    if (!raise_files(2 * o->connections + SPARE_FILES, why))
+    if (!raise_files(b, why))
         return false;
     if (mode->prepare && !mode->prepare(b, why))
         return false;
@@ -134,6 +140,7 @@ void engine_sum(const struct bench *b, struct tally *sum)
         sum->recipients += t->recipients;
         sum->late += t->late;
         sum->missed += t->missed;
+        sum->undone += t->undone;
         histogram_merge(&sum->latency, &t->latency);
         for (unsigned s = 0; s < STEPS_MAX; s++)
             histogram_merge(&sum->steps[s], &t->steps[s]);

@@ -146,15 +146,26 @@ static void go_on(struct client *c)
         work_give(c);
 }
 
+/* In the set-up: it is there, or it has failed. One that was there may fail too. */
+static void settled(struct client *c, bool there)
+{
+    struct driver *d = c->driver;
+
+    d->settling -= c->settling;
+    d->unready += c->settled;
+    d->unready -= there;
+    d->failing += !there;
+    c->settling = false;
+    c->settled = there;
+}
+
 void client_ready(struct client *c)
 {
     struct driver *d = c->driver;
 
     c->state = CLIENT_READY;
-    if (!c->settled && d->phase == PHASE_SETUP) {
-        c->settled = true;
-        d->settling--;
-    }
+    if (d->phase == PHASE_SETUP)
+        settled(c, true);
     if (c->busy) {
         c->mode->next(c);
         return;
@@ -229,10 +240,8 @@ void engine_failed(struct client *c, struct slice why)
         work_error(d, why);
         finish(c);
     }
-    if (!c->settled && d->phase == PHASE_SETUP) {
-        d->settling--;
-        d->failing++;
-    }
+    if (d->phase == PHASE_SETUP)
+        settled(c, false);
 }
 
 void engine_ended(struct client *c)
@@ -245,6 +254,8 @@ void engine_join(struct driver *d, struct client *c)
 {
     list_add(&d->members, &c->member);
     list_add(d->bench->keep ? &d->unset : &d->idle, &c->link);
+    d->joined += d->bench->keep;
+    d->unready += d->bench->keep;
 }
 
 /* --- connections that come and go ----------------------------------------- */

@@ -1,5 +1,6 @@
 /* main.c -- one run of ringmail-bench: options, engine, figures. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -77,7 +78,8 @@ static void on_over(void *arg)
 
 static void fill_server(const struct run *r, struct figures *f)
 {
-    f->cpu.known = r->cpu_before.known && r->cpu_after.known;
+    f->cpu.known = r->cpu_before.known && r->cpu_after.known &&
+        r->cpu_after.total_ns >= r->cpu_before.total_ns;
     f->cpu.total_ns = r->cpu_after.total_ns - r->cpu_before.total_ns;
     f->cpu.user_ns = r->cpu_after.user_ns - r->cpu_before.user_ns;
     f->cpu.system_ns = r->cpu_after.system_ns - r->cpu_before.system_ns;
@@ -102,9 +104,6 @@ static void judge_driver(const struct bench *b, struct figures *f)
 
         f->busy_percent = busy > f->busy_percent ? busy : f->busy_percent;
         f->waited_percent = waited > f->waited_percent ? waited : f->waited_percent;
-        if (b->open_loop)
-            f->undone += schedule_backlog(&b->drivers[i].schedule,
-                b->drivers[i].end_ns < t->last_ns ? b->drivers[i].end_ns : 0);
     }
     if (f->busy_percent > 100)
         f->busy_percent = 100;
@@ -143,6 +142,8 @@ static bool write_all(const struct figures *f)
 
     if (!o->quiet)
         report_words(f, taken ? stderr : stdout);
+    if (fflush(stdout) != 0)
+        bad = "standard output";
     if (*o->json && !write_json(f, o->json))
         bad = o->json;
     if (*o->csv && !write_csv(f, o->csv))
@@ -150,6 +151,26 @@ static bool write_all(const struct figures *f)
     if (bad)
         fprintf(stderr, "ringmail-bench: %s: %s\n", bad, strerror(errno));
     return !bad;
+}
+
+/* Before the run, so that it was not for nothing. */
+static bool can_write(const char *flag, const char *path, struct out *why)
+{
+    int fd = -1;
+
+    if (!*path || strcmp(path, "-") == 0)
+        return true;
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd >= 0) {
+        close(fd);
+        return true;
+    }
+    out_str(why, flag);
+    out_str(why, path);
+    out_str(why, ": ");
+    out_str(why, strerror(errno));
+    out_str(why, "; name a file that can be written");
+    return false;
 }
 
 /* --- the run -------------------------------------------------------------- */
@@ -205,10 +226,9 @@ static int drive(struct run *r, struct out *why)
     const struct engine_watch watch = {on_before, on_ready, on_tick, on_over, r};
     int status = EXIT_BAD;
 
-    if (!mode_find(o))
-        return fail(EXIT_USAGE, S("this mode is not there yet"));
     r->bench.ledgers = o->verify.len > 0;
-    if (!watch_open(&r->watch, o, why) || !letters_open(&r->bench.letters, o, why))
+    if (!can_write("--json ", o->json, why) || !can_write("--csv ", o->csv, why) ||
+        !watch_open(&r->watch, o, why) || !letters_open(&r->bench.letters, o, why))
         return fail(EXIT_USAGE, out_slice(why));
     r->progress = o->progress == 1 || (o->progress == 2 && isatty(STDERR_FILENO));
     take_signals(&r->bench);

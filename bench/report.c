@@ -72,6 +72,8 @@ static void print_server(const struct figures *f, FILE *to)
         fprintf(to, "server      %.1f us of CPU an operation (user %.1f, system %.1f)\n",
             per_op_us(f, f->cpu.total_ns), per_op_us(f, f->cpu.user_ns),
             per_op_us(f, f->cpu.system_ns));
+    else if (f->o->pids.count)
+        fprintf(to, "server      a process of it has ended: what it used is not known\n");
     if (f->memory >= 0)
         fprintf(to, "memory      %.1f MiB; %.0f octets a connection\n",
             (double)f->memory / 1048576, per_connection(f));
@@ -104,7 +106,7 @@ static void print_driver(const struct figures *f, FILE *to)
             "open loop   %llu began late, %llu of them with a connection free; %llu due "
             "and not begun\n",
             (unsigned long long)f->sum->late, (unsigned long long)f->sum->missed,
-            (unsigned long long)f->undone);
+            (unsigned long long)f->sum->undone);
     if (f->bottleneck)
         fprintf(to, "NOTE        the driver is the bottleneck: more --threads\n");
     if (f->sum->missed * 100 > f->sum->operations)
@@ -186,7 +188,7 @@ static void json_steps(const struct figures *f, FILE *to)
 
 static void json_server(const struct figures *f, FILE *to)
 {
-    if (!f->cpu.known && f->memory < 0) {
+    if (!f->cpu.known) {
         fputs(" \"server\": null,\n", to);
         return;
     }
@@ -207,7 +209,7 @@ static void json_driver(const struct figures *f, FILE *to)
         "\"late_with_a_connection_free\": %llu, \"not_begun\": %llu},\n",
         per_op_us(f, f->sum->cpu_ns), f->busy_percent, f->waited_percent,
         f->bottleneck ? "true" : "false", (unsigned long long)f->sum->late,
-        (unsigned long long)f->sum->missed, (unsigned long long)f->undone);
+        (unsigned long long)f->sum->missed, (unsigned long long)f->sum->undone);
 }
 
 static void json_disk(const struct figures *f, FILE *to)

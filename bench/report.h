@@ -13,7 +13,6 @@ struct figures {
     double seconds;
     double busy_percent;   /* of the busiest thread: CPU in the time of the run */
     double waited_percent; /* likewise: ready to run, but without a CPU */
-    uint64_t undone;       /* open loop: due in the time, and never begun */
     bool bottleneck;
     struct watch_cpu cpu; /* in the run */
     struct watch_disk disk;

@@ -106,14 +106,14 @@ static void find_family(const struct watch *w, struct family *f)
         add_descendants(f);
 }
 
-/* To the nanosecond, with threads that have ended. */
+/* To the nanosecond, with threads that have ended; -1: it is not there. */
 static int64_t process_ns(int pid)
 {
     struct timespec ts;
     clockid_t clock;
 
     if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &ts) != 0)
-        return 0;
+        return -1;
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
@@ -127,14 +127,15 @@ static struct watch_cpu processes_cpu(const struct watch *w)
 
     find_family(w, &f);
     for (unsigned i = 0; i < f.count; i++) {
-        int64_t t[4] = {0};
+        int64_t t[4] = {0}, ns = tree ? 0 : process_ns(f.pids[i]);
 
-        if (!stat_fields(f.pids[i], 14, t, 4))
+        if (!stat_fields(f.pids[i], 14, t, 4) || ns < 0) {
+            cpu.known &= i >= w->o->pids.count; /* a child may come and go */
             continue;
+        }
         cpu.user_ns += (t[0] + (tree ? t[2] : 0)) * tick_ns();
         cpu.system_ns += (t[1] + (tree ? t[3] : 0)) * tick_ns();
-        if (!tree)
-            cpu.total_ns += process_ns(f.pids[i]);
+        cpu.total_ns += ns;
     }
     if (tree)
         cpu.total_ns = cpu.user_ns + cpu.system_ns;
@@ -263,11 +264,6 @@ struct watch_disk watch_disk(const struct watch *w)
 }
 
 /* --- all of it ------------------------------------------------------------ */
-
-bool watch_is_server(const struct watch *w)
-{
-    return w->o->pids.count > 0 || *w->o->cgroup;
-}
 
 struct watch_cpu watch_cpu(const struct watch *w)
 {

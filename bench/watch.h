@@ -24,7 +24,6 @@ struct watch {
 
 /* False: `why` names the process, group or folder that is not there. */
 bool watch_open(struct watch *w, const struct options *o, struct out *why);
-bool watch_is_server(const struct watch *w);
 struct watch_cpu watch_cpu(const struct watch *w);
 struct watch_disk watch_disk(const struct watch *w);
 /* Octets: proportional set size of the processes, or what the control group is charged

@@ -128,6 +128,7 @@ static const struct smtp_mode helper = {
             .secured = smtp_secured,
             .input = smtp_input,
             .next = smtp_next,
+            .later = smtp_later,
             .quit = smtp_quit,
             .ended = helper_ended,
         },

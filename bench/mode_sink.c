@@ -10,6 +10,8 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -17,7 +19,13 @@
 #include "bench/reply.h"
 #include "server/ring.h"
 
-enum { OUT_BYTES = 65536, ANSWER_MAX = 512, BACKLOG = 4096, CLIENTS_MAX = 65536 };
+enum {
+    OUT_BYTES = 65536,
+    ANSWER_MAX = 512,
+    BACKLOG = 4096,
+    CLIENTS_MAX = 65536,
+    SPARE = 64
+};
 
 struct session {
     struct lines lines;
@@ -32,7 +40,7 @@ struct sink {
     struct op accept;
     int fd;
     struct list free; /* clients without a connection */
-    unsigned clients;
+    unsigned clients, most;
     uint64_t messages;
 };
 
@@ -186,7 +194,7 @@ static struct client *take_client(struct driver *d)
 
     if (link)
         return container_of(link, struct client, link);
-    c = sink->clients < CLIENTS_MAX ? calloc(1, sizeof *c) : NULL;
+    c = sink->clients < sink->most ? calloc(1, sizeof *c) : NULL;
     if (!c)
         return NULL;
     if (!client_init(c, d, &mode_sink, &d->bench->o->listen, sink->clients)) {
@@ -204,13 +212,13 @@ static void on_accept(struct op *op, int32_t res, uint32_t flags)
 {
     struct sink *sink = container_of(op, struct sink, accept);
     struct driver *d = sink->driver;
-    struct client *c = res >= 0 ? take_client(d) : NULL;
+    struct client *c = res >= 0 && d->phase != PHASE_LEAVE ? take_client(d) : NULL;
 
     if (c) {
         d->open++;
         client_adopt(c, res);
     } else if (res >= 0) {
-        close(res); /* as many as it can have are there */
+        close(res); /* as many as it can have are there, or it is about to end */
     }
     if (flags & RING_MORE || res == -ECANCELED)
         return;
@@ -236,6 +244,25 @@ static void print_place(int fd)
             inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text), ntohs(v6->sin6_port));
 }
 
+/* Of the run before; anything else that is there stays, and is told of. */
+static void unlink_socket(const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+        unlink(path);
+}
+
+/* With that many descriptors there is still one to accept and close the next with. */
+static unsigned clients_max(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= CLIENTS_MAX + SPARE)
+        return CLIENTS_MAX;
+    return limit.rlim_cur > SPARE ? (unsigned)limit.rlim_cur - SPARE : 1;
+}
+
 static bool prepare(struct bench *b, struct out *why)
 {
     const struct target *at = &b->o->listen;
@@ -246,8 +273,9 @@ static bool prepare(struct bench *b, struct out *why)
     CHECK(sink);
     b->extra = sink;
     list_init(&sink->free);
+    sink->most = clients_max();
     if (at->address.ss_family == AF_UNIX)
-        unlink(((const struct sockaddr_un *)sa)->sun_path);
+        unlink_socket(((const struct sockaddr_un *)sa)->sun_path);
     sink->fd = socket(at->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(sink->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (sink->fd < 0 || bind(sink->fd, sa, at->len) < 0 ||

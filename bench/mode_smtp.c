@@ -7,6 +7,7 @@
 #include "bench/mode.h"
 
 enum { SENDER_MAX = USER_NAME_MAX, RCPT_MAX = USER_NAME_MAX + 16, FIXED_BYTES = 2048 };
+static const int64_t choose_ns = 100000000;
 
 /* --- options -------------------------------------------------------------- */
 
@@ -99,14 +100,10 @@ static void write_rcpt(struct client *c, uint64_t i)
     client_write(c, S(">\r\n"));
 }
 
-void smtp_next(struct client *c)
+static void begin_message(struct client *c)
 {
     struct smtp_session *s = c->session;
 
-    if (kind_of(c)->choose && !kind_of(c)->choose(c)) {
-        client_refused(c, S("nobody is there to wait for a message"));
-        return;
-    }
     s->asked = s->answered = s->accepted = 0;
     s->refusal_len = 0;
     s->step = SMTP_MAIL;
@@ -117,6 +114,23 @@ void smtp_next(struct client *c)
         client_write(c, S("DATA\r\n"));
     }
     client_flush(c);
+}
+
+/* Without somebody to wait for the message: after a moment again, and then not. */
+void smtp_next(struct client *c)
+{
+    if (kind_of(c)->choose && !kind_of(c)->choose(c))
+        client_later(c, client_now(c) + choose_ns);
+    else
+        begin_message(c);
+}
+
+void smtp_later(struct client *c)
+{
+    if (kind_of(c)->choose(c))
+        begin_message(c);
+    else
+        client_refused(c, S("nobody is there to wait for a message"));
 }
 
 static void note(struct client *c, uint64_t i, uint8_t state)
@@ -154,6 +168,11 @@ static void send_text(struct client *c)
 }
 
 /* --- what is answered ----------------------------------------------------- */
+
+static void fail(struct client *c, struct slice line)
+{
+    client_fail(c, line.len ? line : S("an answer that is not SMTP"));
+}
 
 static void keep_refusal(struct client *c, struct slice line)
 {
@@ -232,6 +251,8 @@ static void on_data(struct client *c, unsigned code, struct slice line)
         say(c, SMTP_RESET, S("RSET\r\n"));
     } else if (s->accepted) {
         send_text(c);
+    } else if (is_lmtp(c)) {
+        fail(c, line); /* RFC 2033, 4.2: it has to refuse */
     } else {
         say(c, SMTP_TEXT, S(".\r\n")); /* it wants a text for nobody */
     }
@@ -243,6 +264,10 @@ static void on_text(struct client *c, unsigned code, struct slice line)
     struct smtp_session *s = c->session;
     uint64_t i = 0, nth = s->answered++;
 
+    if (is_lmtp(c) && nth >= s->accepted) {
+        fail(c, line); /* one more than there are recipients */
+        return;
+    }
     if (code != 250)
         keep_refusal(c, line);
     if (!is_lmtp(c)) {
@@ -284,11 +309,6 @@ static void on_hello(struct client *c)
         say_auth(c);
     else
         client_ready(c);
-}
-
-static void fail(struct client *c, struct slice line)
-{
-    client_fail(c, line.len ? line : S("an answer that is not SMTP"));
 }
 
 static void on_reply(struct client *c, unsigned code, struct slice line)

@@ -52,4 +52,5 @@ void smtp_open(struct client *c);
 void smtp_secured(struct client *c);
 void smtp_input(struct client *c, struct slice in);
 void smtp_next(struct client *c);
+void smtp_later(struct client *c); /* of helpers */
 void smtp_quit(struct client *c);

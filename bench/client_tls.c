@@ -29,7 +29,7 @@ struct client_tls {
     SSL_SESSION *session; /* of the connection before */
     struct slice in;
     struct room fill, flight; /* being made; being sent */
-    bool up, failed;
+    bool up;
 };
 
 /* --- between BoringSSL and the slices ------------------------------------- */
@@ -167,7 +167,7 @@ bool client_tls_start(struct client *c)
     SSL_set_shed_handshake_config(c->tls->ssl, 1);
     SSL_set_connect_state(c->tls->ssl);
     c->tls->fill.len = c->tls->flight.len = 0;
-    c->tls->up = c->tls->failed = false;
+    c->tls->up = false;
     offer_session(c->tls);
     return true;
 }
@@ -207,7 +207,6 @@ static void fail(struct client *c)
     int n = snprintf(text, sizeof text, "TLS: %s", reason ? reason : "broken");
 
     ERR_clear_error();
-    c->tls->failed = true;
     client_fail(c, slice_of(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
 }
 
@@ -281,8 +280,8 @@ struct slice client_tls_output(struct client *c)
     for (unsigned i = 0; tls->up && i < c->piece_count; i++) {
         const struct iovec *p = &c->pieces[i];
 
-        if (SSL_write(tls->ssl, p->iov_base, (int)p->iov_len) != (int)p->iov_len)
-            tls->failed = true;
+        /* Without memory for it nothing is sent, and the answer will not come. */
+        (void)SSL_write(tls->ssl, p->iov_base, (int)p->iov_len);
     }
     sent = tls->flight;
     tls->flight = tls->fill;

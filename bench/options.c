@@ -10,6 +10,7 @@
 #include "proto/base/check.h"
 
 enum { DEPTH_MAX = 1000 };
+#define RATE_MIN 0.001
 
 const char *const mode_names[] = {
     "smtp", "submission", "lmtp", "pop3", "imap", "idle", "login", "mixed", "sink", NULL};
@@ -114,12 +115,26 @@ static bool set_count(
     return bad(why, f->name, value, text);
 }
 
+static bool set_text(
+    const struct flag *f, const char *value, const char **to, struct out *why)
+{
+    char text[64];
+
+    *to = value;
+    if (f->max == 0 || strlen(value) <= f->max)
+        return true;
+    snprintf(text, sizeof text, "too long; write %llu octets or less",
+        (unsigned long long)f->max);
+    return bad(why, f->name, "", text);
+}
+
+/* Below the least, the moments of an open loop would be further away than times reach. */
 static bool set_rate(const struct flag *f, const char *value, double *to, struct out *why)
 {
     char *end;
 
     *to = strtod(value, &end);
-    if (*value && !*end && *to >= 0 && *to <= 1e8)
+    if (*value && !*end && (*to == 0 || (*to >= RATE_MIN && *to <= 1e8)))
         return true;
     return bad(why, f->name, value, "not a rate; write operations a second, as 500");
 }
@@ -165,8 +180,7 @@ static bool set(
         *(bool *)to = true;
         return true;
     case FLAG_TEXT:
-        *(const char **)to = value;
-        return true;
+        return set_text(f, value, to, why);
     case FLAG_COUNT:
         return set_count(f, value, to, why);
     case FLAG_TIME:
@@ -258,7 +272,10 @@ static bool finish_users(struct options *o, struct out *why)
     if (users_file(&o->users, o->users_file))
         return true;
     return bad(why, "users-file", o->users_file,
-        errno ? strerror(errno) : "names nobody; write address:password lines");
+        errno == EOVERFLOW
+            ? "a name or a password in it is too long; write 256 octets or less"
+            : errno ? strerror(errno)
+                    : "names nobody; write address:password lines");
 }
 
 static bool finish_pipeline(struct options *o, struct out *why)

@@ -10,6 +10,8 @@
 /* Those that leave them where they are. */
 #define KEEPERS   (WRITERS & ~BIT(MIXED))
 
+enum { ADDRESS_MAX = 254, WORD_MAX = 128 };
+
 #define GROUP(title)                      \
     {                                     \
         .type = FLAG_GROUP, .name = title \
@@ -67,9 +69,9 @@ const struct flag options_table[] = {
         "How many users; they take turns."),
     FLAG(TEXT, users_file, "users-file", "FILE", "", 0, 0, CLIENTS,
         "Users, address[:password] a line, instead of a pattern."),
-    FLAG(TEXT, password, "password", "TEXT", "pw", 0, 0, CLIENTS,
+    FLAG(TEXT, password, "password", "TEXT", "pw", 0, USER_PASSWORD_MAX, CLIENTS,
         "Of all users who have none in the file."),
-    FLAG(TEXT, from, "from", "ADDRESS", "", 0, 0, WRITERS,
+    FLAG(TEXT, from, "from", "ADDRESS", "", 0, ADDRESS_MAX, WRITERS,
         "The sender; without it bench@client.test, or the user himself (submission)."),
     FLAG(TEXT, size, "size", "BYTES|MIN-MAX|SIZE:WEIGHT,...", "1K", 0, 0, WRITERS,
         "Sizes of messages, header included, which takes some 350 octets: one size, a "
@@ -89,7 +91,7 @@ const struct flag options_table[] = {
     FLAG(TEXT, mailbox, "mailbox", "NAME", "INBOX", 0, 0, BIT(IMAP), "Where."),
     FLAG(COUNT, range, "range", "N", "0", 0, 1000000, BIT(IMAP),
         "Messages of a FETCH; without it 100 for --op range, all for --op envelope."),
-    FLAG(TEXT, word, "word", "TEXT", "needle", 0, 0, BIT(IMAP) | BIT(MIXED),
+    FLAG(TEXT, word, "word", "TEXT", "needle", 0, WORD_MAX, BIT(IMAP) | BIT(MIXED),
         "What is searched for."),
     FLAG(COUNT, retr, "retr", "N", "10", 0, 1000000, BIT(POP3),
         "Messages that a session reads at most."),

@@ -19,7 +19,7 @@ struct flag {
     const char *name;  /* of a group: its title */
     const char *value; /* what stands for the value in help; of a WORD: the words */
     const char *preset;
-    uint64_t min, max; /* of a COUNT */
+    uint64_t min, max; /* of a COUNT; of a TEXT its octets at most, 0: any number */
     unsigned modes;    /* bits 1 << enum mode_kind */
     const char *help;
     size_t offset; /* in struct options */

@@ -70,10 +70,14 @@ bool users_file(struct users *u, const char *path)
         struct slice line = next_line(&rest);
         struct slice name = slice_take(&line, slice_find(line, ':'));
 
-        if (name.len == 0 || name.at[0] == '#' || name.len > USER_NAME_MAX)
+        if (name.len == 0 || name.at[0] == '#')
             continue;
         if (line.len)
             slice_take(&line, 1);
+        if (name.len > USER_NAME_MAX || line.len > USER_PASSWORD_MAX) {
+            errno = EOVERFLOW;
+            return false;
+        }
         u->list[u->count++] = (struct user){name, line.len ? line : u->password};
     }
     return u->count > 0;

@@ -2,7 +2,7 @@
 #pragma once
 #include "proto/base/slice.h"
 
-enum { USER_NAME_MAX = 320 };
+enum { USER_NAME_MAX = 320, USER_PASSWORD_MAX = 256 };
 
 struct user {
     struct slice name, password;
@@ -20,7 +20,8 @@ struct users {
 /* False: no single %d in it, or it is too long. */
 bool users_pattern(struct users *u, struct slice pattern);
 /* "address[:password]" a line; empty lines and those with a # in front mean nothing.
- * False: it can't be read, or names nobody; errno says why, or is 0. */
+ * False: it can't be read, or names nobody; errno says why, or is 0; EOVERFLOW: a name or
+ * a password is too long. */
 bool users_file(struct users *u, const char *path);
 void users_free(struct users *u);
 

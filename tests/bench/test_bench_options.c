@@ -97,6 +97,8 @@ static const struct {
     {"smtp --threads 65 --to 127.0.0.1:25", "--threads 65", "--threads 64"},
     {"smtp --time soon --to 127.0.0.1:25", "--time soon", "10"},
     {"smtp --rate -1 --to 127.0.0.1:25", "--rate -1", "500"},
+    {"smtp --rate 1e-10 --to 127.0.0.1:25", "--rate 1e-10", "500"},
+    {"smtp --rate nan --to 127.0.0.1:25", "--rate nan", "500"},
     {"smtp --tls ssl --to 127.0.0.1:25", "--tls ssl", "none|implicit|starttls"},
     {"smtp --size big --to 127.0.0.1:25", "--size big", "1K"},
     {"smtp --users u%s --to 127.0.0.1:25", "--users u%s", "%d"},

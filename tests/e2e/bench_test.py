@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import smtplib
 import socket
@@ -10,6 +11,7 @@ import socketserver
 import subprocess
 import tempfile
 import threading
+import time
 
 from harness import RINGMAIL, Server, check, finish, wait_for
 
@@ -138,6 +140,74 @@ class JunkHandler(socketserver.BaseRequestHandler):
             pass
 
 
+class NobodyTook(socketserver.StreamRequestHandler):
+    """LMTP that refuses every recipient, and wants the text all the same."""
+
+    def handle(self):
+        self.wfile.write(b"220 hello\r\n")
+        while line := self.rfile.readline():
+            answer = {b"LHLO": b"250-there\r\n250 PIPELINING", b"RCPT": b"550 no", b"DATA": b"354 go",
+                      b".\r\n": b"503 nobody"}.get(line[:4].upper(), b"250 yes")
+            self.wfile.write(answer + b"\r\n")
+
+
+class OneTooMany(socketserver.StreamRequestHandler):
+    """LMTP that answers a text twice."""
+
+    def handle(self):
+        self.wfile.write(b"220 hello\r\n")
+        while line := self.rfile.readline():
+            if line[:4].upper() == b"DATA":
+                self.wfile.write(b"354 go\r\n")
+                while self.rfile.readline() not in (b".\r\n", b""):
+                    pass
+                self.wfile.write(b"250 yes\r\n")
+            self.wfile.write(b"250 yes\r\n")
+
+
+class Goes(socketserver.StreamRequestHandler):
+    """IMAP that hangs up on who is in IDLE, and lets nobody come again."""
+    seen = 0
+
+    def handle(self):
+        Goes.seen += 1
+        self.wfile.write(b"* OK hello\r\n" if Goes.seen == 1 else b"* BYE no\r\n")
+        while Goes.seen == 1 and (line := self.rfile.readline()):
+            if b"IDLE" in line:
+                self.wfile.write(b"+ idling\r\n")
+                time.sleep(0.3)
+                return
+            self.wfile.write(line.split(b" ")[0] + b" OK done\r\n")
+
+
+class Unsteady(socketserver.StreamRequestHandler):
+    """IMAP that refuses every second login, and now and then hangs up on somebody else then."""
+    lock, logins, others = threading.Lock(), 0, []
+
+    def handle(self):
+        self.wfile.write(b"* OK hello\r\n")
+        while line := self.rfile.readline():
+            tag, word = line.split(b" ", 2)[:2]
+            if word == b"LOGIN":
+                with self.lock:
+                    Unsteady.logins += 1
+                    turn, other = Unsteady.logins, self.others.pop(0) if Unsteady.logins in (10, 20) else None
+                    if turn % 2 == 0:
+                        self.others.append(self.connection)
+                if other:
+                    other.shutdown(socket.SHUT_RDWR)
+                if turn % 2:
+                    self.wfile.write(tag + b" NO not now\r\n")
+                    return
+            self.wfile.write(tag + b" OK done\r\n")
+
+
+def serving(handler):
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    return Serving(server)
+
+
 class Serving:
     def __init__(self, server):
         self.server = server
@@ -189,8 +259,27 @@ def test_usage():
     check("help", p.returncode == 0 and all(w in p.stdout for w in ("mixed", "--verify", "--rate", "Exit status")))
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        code, said, _ = bench("smtp", "--to", "127.0.0.1:%d" % nobody.getsockname()[1], "--count", 3)
+        place = "127.0.0.1:%d" % nobody.getsockname()[1]
+        code, said, _ = bench("smtp", "--to", place, "--count", 3)
         check("nobody listens", code == 1 and "refused" in said, (code, said))
+        for flag in ("--json", "--csv"):
+            p = subprocess.run([BENCH, "smtp", "--to", place, flag, "/nonexistent/x"], capture_output=True, text=True, timeout=60)
+            check("%s that can't be written is told of before the run" % flag, p.returncode == 64 and
+                  p.stderr.count("\n") == 1 and flag + " /nonexistent/x" in p.stderr, (p.returncode, p.stderr))
+    for flag, most in (("--password", 256), ("--from", 254)):
+        p = subprocess.run([BENCH, "submission", "--to", "127.0.0.1:1", flag, "x" * (most + 1)], capture_output=True,
+                           text=True, timeout=60)
+        check("%s too long" % flag, p.returncode == 64 and flag in p.stderr and str(most) in p.stderr, (p.returncode, p.stderr))
+    with tempfile.NamedTemporaryFile("w") as f:
+        f.write("a@example.test:" + "x" * 257 + "\n")
+        f.flush()
+        p = subprocess.run([BENCH, "pop3", "--to", "127.0.0.1:1", "--users-file", f.name], capture_output=True, text=True, timeout=60)
+        check("a password too long in a file", p.returncode == 64 and "too long" in p.stderr, (p.returncode, p.stderr))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    p = subprocess.run([BENCH, "smtp", "--to", "127.0.0.1:1", "--connections", "200"], capture_output=True, text=True,
+                       timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300)))
+    check("too few descriptors", p.returncode == 64 and "--connections 200:" in p.stderr and "464" in p.stderr and
+          "300" in p.stderr and resource.getrlimit(resource.RLIMIT_NOFILE) == limit, (p.returncode, p.stderr))
 
 
 def test_senders(s):
@@ -306,6 +395,27 @@ def test_sink():
         good("to the last one", bench("smtp", "--to", place, "--count", 7), 7)
         wait_for(lambda: sink.proc.poll() is not None)
     check("a sink ends by count", sink.code == 0 and sink.figures["operations"] == 7, sink.figures)
+    sink = Sink("--delay", "100ms")
+    with sink as place:
+        load = subprocess.Popen([BENCH, "smtp", "--to", place, "--connections", "32", "--time", "30"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        began = time.monotonic()
+    took = time.monotonic() - began
+    load.terminate()
+    load.wait()
+    check("a sink ends while mail comes and answers are due", sink.code == 0 and took < 3 and
+          sink.figures["operations"] > 32, (took, sink.figures))
+    with tempfile.NamedTemporaryFile() as f:
+        p = subprocess.run([BENCH, "sink", "--listen", "unix:" + f.name, "--time", "1"], capture_output=True, text=True, timeout=60)
+        check("a sink removes no file", p.returncode == 64 and os.path.exists(f.name) and f.name in p.stderr, (p.returncode, p.stderr))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, limit[1]))
+    sink = Sink()
+    with sink as place:
+        soft, hard = resource.prlimit(sink.proc.pid, resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    check("a sink takes as many descriptors as it may have", soft == hard > 128, (soft, hard))
 
 
 def test_output(s):
@@ -332,6 +442,19 @@ def test_output(s):
           "operations" in seen and p.returncode == 0 and json.loads(out)["operations"] > 0, (seen, out))
 
 
+def test_end_of_server():
+    with Server(users=USERS) as s:
+        load = subprocess.Popen([BENCH, "imap", "--to", target(s, "imap"), "--rate", "100", "--time", "3", "--json", "-", "--quiet",
+                                 "--server-pid", str(s.proc.pid)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(1)
+        s.kill()
+        out, _ = load.communicate(timeout=60)
+    j = json.loads(out)
+    check("of a server that ends nothing is made up", load.returncode == 1 and j["server"] is None and j["errors"] > 0, j)
+    check("what was due after its end was not begun", 280 <= j["operations"] + j["driver"]["not_begun"] <= 300 and
+          j["driver"]["not_begun"] > 100, j)
+
+
 def test_silence():
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -346,6 +469,18 @@ def test_bad_servers():
         code, said, j = bench("imap", "--to", place, "--pipeline", 8, "--connections", 2, "--count", 100)
     check("what was under way is lost, and counted", code == 1 and j["operations"] + j["errors"] == 100 and
           j["operations"] >= 50 and j["errors"] > j["connects"] and "closed" in j["error_text"], j)
+    for handler, want in ((NobodyTook, "354"), (OneTooMany, "250")):
+        with serving(handler) as place:
+            code, said, j = bench("lmtp", "--to", place, "--count", 3, "--rate", 20, "--timeout", 20)
+        check("LMTP: %s" % handler.__doc__, code == 1 and j["errors"] > 0 and j["error_text"].startswith(want) and
+              j["seconds"] < 10, (said, j))
+    with serving(Goes) as place, Sink() as sink:
+        code, said, j = bench("idle", "--to", place, "--deliver", sink, "--time", 1)
+    check("nobody is left who waits for mail: errors, but not without end", code == 1 and 3 < j["errors"] < 100, (said, j))
+    with serving(Unsteady) as place:
+        code, said, j = bench("imap", "--to", place, "--connections", 16, "--count", 400)
+    check("all connections are there before the run", code == 1 and j["operations"] == 400 and j["connects"] >= 32 and
+          j["errors"] == j["connects"] - 16, j)
     with Serving(Junk()) as place:
         for mode in ("smtp", "submission", "lmtp", "imap", "pop3", "login"):
             for tls in ("none", "starttls") + (("implicit",) if mode != "lmtp" else ()):
@@ -358,6 +493,7 @@ test_usage()
 test_silence()
 test_bad_servers()
 test_sink()
+test_end_of_server()
 with Server(users=USERS) as server:
     test_senders(server)
     test_readers(server)

@@ -1,5 +1,6 @@
 /* command_stat.c -- ringmail stat: what a running server counts, once or again and again.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,8 +20,9 @@ struct watch {
 
 /* --- showing ----------------------------------------------------------------- */
 
-/* A terminal is written over from the top, and cleared behind what was written. */
-static void show(const struct watch *v, const struct figures *f)
+/* A terminal is written over from the top, and cleared behind what was written. The exit
+ * status. */
+static int show(const struct watch *v, const struct figures *f)
 {
     if (v->json) {
         figures_json(f, stdout);
@@ -33,7 +35,9 @@ static void show(const struct watch *v, const struct figures *f)
         if (v->watch)
             putchar('\n');
     }
-    fflush(stdout);
+    return fflush(stdout) == 0
+        ? EXIT_GOOD
+        : command_failf(EXIT_FAILED, "standard output: %s", strerror(errno));
 }
 
 static void wait_until(int64_t at_ns)
@@ -50,7 +54,7 @@ static int show_once(const struct watch *v)
     struct figures *f = figures_ask(v->config, &status);
 
     if (f)
-        show(v, f);
+        status = show(v, f);
     figures_free(f);
     return status;
 }
@@ -67,7 +71,7 @@ static int show_next(const struct watch *v, struct figures **before, int64_t *be
         return status;
     between = figures_between(*before, now, (double)(now_ns - *before_ns) / 1e9);
     if (between)
-        show(v, between);
+        status = show(v, between);
     else
         status = command_failf(EXIT_FAILED, "out of memory");
     figures_free(between);
@@ -89,8 +93,6 @@ static int watch_on(const struct watch *v)
         at_ns += (int64_t)v->seconds * 1000000000;
         wait_until(at_ns);
         status = show_next(v, &before, &before_ns);
-        if (ferror(stdout))
-            break;
     }
     figures_free(before);
     return status;

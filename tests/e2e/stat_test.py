@@ -141,6 +141,10 @@ def watching(s):
     same("the second has what came in it", second["total"], {"messages": 1, "recipients": 2})
     check("and its own percentiles", second["total"]["smtp_message"]["count"] == 1 and 0 < second["total"]["smtp_message"]["p50_us"] < 60_000_000)
     check("intervals are said", first["interval"] and 0.5 < first["seconds"] < 30 and second["seconds"] > 0.2, (first["seconds"], second["seconds"]))
+    with open("/dev/full", "w", encoding="ascii") as full:
+        for words in ((), ("--watch", "1")):
+            r = subprocess.run([s.binary, "stat", "--data", s.data, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+            check("stat %s that can't be written fails" % " ".join(words), r.returncode == 1 and "No space" in r.stderr, r)
     r = stat(s, "--watch", "1", "1")
     check("--watch as text", r.returncode == 0 and "the last" in r.stdout.splitlines()[0] and "\033" not in r.stdout, r)
     main, peer = pty.openpty()

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -124,6 +125,14 @@ static bool take(struct populate_plan *plan, const char *flag, const char *value
     if (strcmp(flag, "--password") == 0)
         return password(flag, value, &plan->password);
     return refuse(flag, value, "no such flag; `bench/populate --help` lists them");
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
 }
 
 static bool is_whole(const struct populate_plan *plan)
@@ -274,6 +283,24 @@ static bool make_folder(struct populate *p)
     return true;
 }
 
+/* The texts alone: what does not hold them need not be filled to know that. */
+static bool has_room(struct populate *p)
+{
+    const struct populate_plan *plan = &p->plan;
+    struct statvfs fs;
+    double need = (double)plan->messages * (double)plan->size, have;
+
+    if (statvfs(plan->data, &fs) != 0)
+        return fail(p, "--data %s: %s", plan->data, strerror(errno));
+    have = (double)fs.f_bavail * (double)fs.f_frsize;
+    if (have >= need)
+        return true;
+    return fail(p,
+        "--messages %" PRIu64 ": need %.1f GiB and more, and the disk of %s has %.1f "
+        "free; write fewer, or a smaller --size",
+        plan->messages, need / 0x1p30, plan->data, have / 0x1p30);
+}
+
 static bool open_process(struct populate *p)
 {
     const struct populate_plan *plan = &p->plan;
@@ -346,7 +373,7 @@ static bool work(struct populate *p, struct watch *w)
 {
     bool good;
 
-    if (!find_folders(p) || !make_folder(p))
+    if (!find_folders(p) || !make_folder(p) || !has_room(p))
         return false;
     good = open_process(p) && fill(p, w);
     if (p->process && !process_stop(p->process) && good)
@@ -365,7 +392,7 @@ int main(int argc, char **argv)
         .told_ns = clock_monotonic_ns()};
     double took;
 
-    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+    if (wants_help(argc, argv))
         return fputs(usage, stdout) < 0 ? EXIT_FAILED : EXIT_GOOD;
     if (!parse(&p.plan, argc, argv))
         return EXIT_USAGE;

@@ -120,7 +120,12 @@ def usage():
                            (["x"], "argument x: "), (["--data", "d", "--users", "1"], "--messages M is missing")):
             p = populate(*args)
             check("populate %s" % " ".join(args), p.returncode == 64 and word in p.stderr and p.stderr.count("\n") == 1, p.stderr)
-    check("--help", populate("--help").stdout.startswith("Usage: bench/populate "))
+        big = os.path.join(folder, "big")
+        p = populate("--data", big, "--users", "3", "--messages", str(1 << 40))
+        check("what cannot be enough room is not filled", p.returncode == 1 and "GiB" in p.stderr and
+              p.stderr.count("\n") == 1 and not os.listdir(big), p.stderr)
+    for args in (("--help",), ("--data", "d", "--help")):
+        check(" ".join(args), populate(*args).stdout.startswith("Usage: bench/populate "))
 
 
 seeds(spread())

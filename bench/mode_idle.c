@@ -98,18 +98,25 @@ static void settle(struct client *helper)
 
 static void on_taken(struct client *c)
 {
-    struct smtp_session *s = c->session;
+    const struct smtp_session *s = c->session;
 
-    s->stored = true;
     client_step(c, STEP_ANSWER, s->text_ns);
-    if (!s->watcher && !s->seen_ns)
-        client_refused(c, S("who waited for the message has gone"));
-    else
+    if (idle_stored(c))
         settle(c);
 }
 
-/* The helper's connection is gone: nobody is to tell it anything. */
-static void helper_ended(struct client *c)
+bool idle_stored(struct client *c)
+{
+    struct smtp_session *s = c->session;
+
+    s->stored = true;
+    if (s->watcher || s->seen_ns)
+        return true;
+    client_refused(c, S("who waited for the message has gone"));
+    return false;
+}
+
+void idle_helper_ended(struct client *c)
 {
     struct smtp_session *s = c->session;
 
@@ -130,7 +137,7 @@ static const struct smtp_mode helper = {
             .next = smtp_next,
             .later = smtp_later,
             .quit = smtp_quit,
-            .ended = helper_ended,
+            .ended = idle_helper_ended,
         },
     .helper = true,
     .choose = idle_choose,

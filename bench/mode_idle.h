@@ -33,6 +33,10 @@ void idle_ended(struct client *c);
 /* Makes the helpers of a thread. */
 bool idle_populate(struct driver *d, const struct mode *helper);
 bool idle_choose(struct client *helper);
+/* Its message was taken. False: nobody waits for it, and that was its end. */
+bool idle_stored(struct client *helper);
+/* Its connection is gone: nobody is to tell it anything. */
+void idle_helper_ended(struct client *helper);
 
 /* Says IDLE; the session is ready when that is confirmed. */
 void idle_begin(struct client *c);

@@ -35,23 +35,9 @@ static void settle(struct client *helper)
 
 static void on_taken(struct client *c)
 {
-    struct smtp_session *s = c->session;
-
-    s->stored = true;
     client_step(c, STEP_DELIVER, c->intended_ns);
-    if (!s->watcher && !s->seen_ns)
-        client_refused(c, S("who waited for the message has gone"));
-    else
+    if (idle_stored(c))
         settle(c);
-}
-
-static void helper_ended(struct client *c)
-{
-    struct smtp_session *s = c->session;
-
-    if (s->watcher)
-        ((struct idle_session *)s->watcher->session)->helper = NULL;
-    s->watcher = NULL;
 }
 
 static const struct smtp_mode helper = {
@@ -66,7 +52,7 @@ static const struct smtp_mode helper = {
             .next = smtp_next,
             .later = smtp_later,
             .quit = smtp_quit,
-            .ended = helper_ended,
+            .ended = idle_helper_ended,
         },
     .helper = true,
     .choose = idle_choose,

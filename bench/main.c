@@ -84,6 +84,7 @@ static void fill_server(const struct run *r, struct figures *f)
     f->cpu.user_ns = r->cpu_after.user_ns - r->cpu_before.user_ns;
     f->cpu.system_ns = r->cpu_after.system_ns - r->cpu_before.system_ns;
     f->disk.known = r->disk_before.known && r->disk_after.known;
+    f->disk.fua = r->disk_after.fua;
     f->disk.writes = r->disk_after.writes - r->disk_before.writes;
     f->disk.sectors = r->disk_after.sectors - r->disk_before.sectors;
     f->disk.flushes = r->disk_after.flushes - r->disk_before.flushes;

@@ -66,6 +66,14 @@ static void print_latency(FILE *to, const char *name, const struct histogram *h)
         percentile_us(h, 99.9), percentile_us(h, 100), mean_us(h));
 }
 
+/* With FUA no flush says nothing: each write may have been made durable by itself. */
+static const char *durable_text(const struct figures *f)
+{
+    return f->disk.flushes ? ""
+        : f->disk.fua      ? " (this disk makes writes durable without any, by FUA)"
+                           : " (nothing was made durable)";
+}
+
 static void print_server(const struct figures *f, FILE *to)
 {
     if (f->cpu.known)
@@ -82,8 +90,7 @@ static void print_server(const struct figures *f, FILE *to)
             "disk        %llu flushes, %llu writes, %.1f MiB; %.3f flushes an "
             "operation%s\n",
             (unsigned long long)f->disk.flushes, (unsigned long long)f->disk.writes,
-            (double)f->disk.sectors / 2048, flushes_per_op(f),
-            f->disk.flushes ? "" : " (nothing was made durable)");
+            (double)f->disk.sectors / 2048, flushes_per_op(f), durable_text(f));
 }
 
 static void print_verify(const struct verify_result *v, FILE *to)
@@ -220,9 +227,10 @@ static void json_disk(const struct figures *f, FILE *to)
     }
     fprintf(to,
         " \"disk\": {\"flushes\": %llu, \"writes\": %llu, \"bytes_written\": %llu, "
-        "\"flushes_per_op\": %.4f},\n",
+        "\"flushes_per_op\": %.4f, \"fua\": %s},\n",
         (unsigned long long)f->disk.flushes, (unsigned long long)f->disk.writes,
-        (unsigned long long)f->disk.sectors * 512, flushes_per_op(f));
+        (unsigned long long)f->disk.sectors * 512, flushes_per_op(f),
+        f->disk.fua ? "true" : "false");
 }
 
 static void json_verify(const struct verify_result *v, FILE *to)

@@ -206,6 +206,8 @@ static void input(struct client *c, struct slice in)
     struct imap_said said;
     enum imap_got got;
 
+    /* A mailbox may be large: it has to come, not to have come. */
+    c->deadline_ns = client_now(c) + c->driver->bench->o->timeout_ns;
     while ((got = imap_take(c, &in, &said)) != IMAP_GOT_ALL)
         if (got == IMAP_GOT_LITERAL)
             on_literal(c, said.rest);

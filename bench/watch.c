@@ -221,7 +221,7 @@ static int64_t group_memory(const struct watch *w)
 /* Flushes are counted for a whole disk only, so of a partition the disk is taken. */
 static bool find_disk(struct watch *w, struct out *why)
 {
-    char path[64];
+    char path[64], answer[16];
     struct stat st;
     bool part;
 
@@ -236,6 +236,8 @@ static bool find_disk(struct watch *w, struct out *why)
         path, sizeof path, "/sys/dev/block/%u:%u", major(st.st_dev), minor(st.st_dev));
     snprintf(w->disk, sizeof w->disk, "%s/partition", path);
     part = access(w->disk, F_OK) == 0;
+    snprintf(w->disk, sizeof w->disk, "%s%s/queue/fua", path, part ? "/.." : "");
+    w->fua = read_text(w->disk, answer, sizeof answer) && answer[0] == '1';
     snprintf(w->disk, sizeof w->disk, "%s%s/stat", path, part ? "/.." : "");
     if (access(w->disk, R_OK) != 0)
         w->disk[0] = 0; /* no disk of its own: tmpfs, overlay */
@@ -257,6 +259,7 @@ struct watch_disk watch_disk(const struct watch *w)
             break;
     }
     disk.known = count >= 16;
+    disk.fua = w->fua;
     disk.writes = v[4];
     disk.sectors = v[6];
     disk.flushes = v[15];

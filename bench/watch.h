@@ -13,6 +13,7 @@ struct watch_cpu {
 struct watch_disk {
     bool known;
     uint64_t writes, sectors, flushes; /* since the machine started */
+    bool fua; /* a write may be durable by itself, and is not counted as a flush then */
 };
 
 enum { WATCH_PATH_MAX = 512 };
@@ -20,6 +21,7 @@ enum { WATCH_PATH_MAX = 512 };
 struct watch {
     const struct options *o;
     char disk[WATCH_PATH_MAX]; /* the stat file of its device; "": not known */
+    bool fua;
 };
 
 /* False: `why` names the process, group or folder that is not there. */

@@ -202,9 +202,32 @@ class Unsteady(socketserver.StreamRequestHandler):
             self.wfile.write(tag + b" OK done\r\n")
 
 
+class Slow(socketserver.BaseRequestHandler):
+    """Between a client and the server at Slow.port: answers come at 20 KiB a second."""
+    port = 0
+
+    def handle(self):
+        with socket.create_connection(("127.0.0.1", Slow.port)) as up:
+            threading.Thread(target=self.requests, args=(up,), daemon=True).start()
+            try:
+                while part := up.recv(1024):
+                    time.sleep(0.05)
+                    self.request.sendall(part)
+            except OSError:
+                pass
+
+    def requests(self, up):
+        try:
+            while part := self.request.recv(4096):
+                up.sendall(part)
+        except OSError:
+            pass
+
+
 def serving(handler):
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # the driver hangs up on it, as it should
     return Serving(server)
 
 
@@ -284,8 +307,14 @@ def test_usage():
 
 def test_senders(s):
     common = ("--user-count", USERS, "--count", 40, "--connections", 4, "--verify", target(s, "imap"))
-    j = good("smtp", bench("smtp", "--to", target(s, "smtp"), "--server-pid", s.proc.pid, *common), 40)
+    j = good("smtp", bench("smtp", "--to", target(s, "smtp"), "--server-pid", s.proc.pid, "--server-data",
+                            s.data, *common), 40)
     check("smtp: all is there", j["verify"]["expected"] == j["verify"]["found"] == 40, j["verify"])
+    disk = "/sys/dev/block/%d:%d" % (os.major(os.stat(s.data).st_dev), os.minor(os.stat(s.data).st_dev))
+    disk += "/.." if os.path.exists(disk + "/partition") else ""
+    if j["disk"] and check("smtp: the disk is seen", j["disk"]["writes"] > 0 and j["disk"]["bytes_written"] > 0, j["disk"]):
+        with open(disk + "/queue/fua", encoding="ascii") as f:
+            check("smtp: and what its flushes mean", j["disk"]["fua"] == (f.read().strip() == "1"), j["disk"])
     check("smtp: the server is seen", j["server"]["cpu_us_per_op"] > 0 and j["server"]["memory_bytes"] > 0, j["server"])
     check("smtp: connections are kept", j["connects"] == 4, j)
     j = good("smtp, one-shot, no pipelining, 3 recipients, sizes", bench(
@@ -365,6 +394,10 @@ def test_verify(s):
         want = {k: int(k == field) for k in wrong}
         check("verify: %s" % (how or "nothing wrong"),
               wrong == want and code == (1 if how else 0) and j["verify"]["expected"] == 10, (code, j))
+    Slow.port = s.ports["imap"]
+    with serving(Slow) as slow:
+        code, said, j = bench("smtp", "--to", target(s, "smtp"), "--count", 40, "--verify", slow, "--timeout", "0.7s")
+    check("verify: a mailbox may take longer than an operation", code == 0 and j["verify"]["found"] == 40, (code, j))
     with Sink() as sink:
         code, said, j = bench("smtp", "--to", sink, "--user-count", USERS, "--count", 10, "--verify",
                               target(s, "imap"), "--verify-wait", 0)

@@ -144,5 +144,7 @@ int main(int argc, char **argv)
         if (wanted & 1U << i)
             calibrations[i].run(&conf);
     printf("\n}\n");
+    if (fflush(stdout) != 0)
+        ceiling_fail("standard output");
     return 0;
 }

@@ -1,6 +1,7 @@
 /* Measures the cases in turns with their references, and prints the table. */
 #include "bench/micro/micro.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,5 +248,7 @@ int main(int argc, char **argv)
             "--only", micro_options.only, "give a word out of a name that --list prints");
     if (!micro_options.list)
         print_foot();
+    if (fflush(stdout) != 0)
+        micro_die("standard output: %s", strerror(errno));
     return 0;
 }

@@ -7,6 +7,7 @@ import tempfile
 from harness import RINGMAIL, check, finish
 
 MICRO = os.path.join(os.path.dirname(RINGMAIL), "ringmail-micro")
+CEILING = os.path.join(os.path.dirname(RINGMAIL), "ringmail-ceiling")
 
 
 def micro(*args):
@@ -40,6 +41,11 @@ def usage_test():
         done = micro(*args)
         check("%s: one line, 64" % " ".join(args), done.returncode == 64 and done.stdout == "" and
               done.stderr.count("\n") == 1 and word in done.stderr, (done.returncode, done.stdout, done.stderr))
+    with open("/dev/full", "w", encoding="ascii") as full:
+        for command in ([MICRO, "--only", "crc32c-1k", "--quick"], [CEILING, "text", "--seconds", "0.05"]):
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+            check("figures that can't be written are told of: %s" % os.path.basename(command[0]),
+                  done.returncode == 1 and done.stderr.count("\n") == 1 and "No space" in done.stderr, done)
 
 
 listed = micro("--list")

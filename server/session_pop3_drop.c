@@ -186,6 +186,7 @@ static enum pop3_turn copy(struct session_pop3 *s, struct pop3_drop *d)
             .summary_index = e.summary_index,
             .uid = e.uid,
             .size = (uint32_t)e.size,
+            .sized = e.ends_with_crlf,
         };
     }
     view_close(&d->view);

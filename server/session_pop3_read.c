@@ -1,9 +1,9 @@
 /* STAT, LIST, UIDL; RETR and TOP.
  *
  * A message goes from the log to the socket as it lies there, unless some line of it
- * begins with a dot (RFC 1939, 3). The index knows a message's octets but not whether its
- * last line has an end; RETR adds one where it has none, so sizes are completed with
- * what the summaries tell, once for a session and not before a client asks.
+ * begins with a dot (RFC 1939, 3). RETR adds an end to a last line that has none. Of most
+ * messages the index knows that there is one; the sizes of the others are completed with
+ * what their summaries tell, once for a session and not before a client asks.
  */
 #include "proto/mime/summary.h"
 #include "server/log.h"
@@ -139,12 +139,14 @@ static enum pop3_turn complete_sizes(struct session_pop3 *s, struct pop3_drop *d
 
         if (!m->sized) {
             turn = size_one(d, m);
+            if (turn == POP3_AGAIN)
+                turn = pop3_pace(s, 1);
         } else if (d->single) {
             break;
         } else {
             d->octets += m->deleted ? 0 : pop3_octets(m);
-            d->sized++;
-            turn = pop3_pace(s, 1);
+            if (++d->sized % POP3_SCAN_RATE == 0)
+                turn = pop3_pace(s, 1);
         }
     }
     return *at == end ? POP3_AGAIN : turn;
@@ -221,7 +223,7 @@ enum pop3_turn pop3_list_step(struct session_pop3 *s)
         if (!d->messages[d->cursor].deleted)
             put_line(s, d->cursor);
         d->cursor++;
-        if (d->cursor % 4 == 0)
+        if (d->cursor % POP3_LIST_RATE == 0)
             turn = pop3_pace(s, 1);
     }
     if (d->cursor < d->count)

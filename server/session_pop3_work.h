@@ -26,6 +26,7 @@ enum {
     POP3_SLICE_UNITS = 400,
     POP3_COPY_RATE = 20,   /* index entries copied in one unit */
     POP3_SCAN_RATE = 500,  /* messages looked at in one unit */
+    POP3_LIST_RATE = 16,   /* lines of LIST or UIDL written in one unit */
     POP3_LEND_RATE = 2048, /* octets of a body sent in one unit */
 };
 

@@ -64,6 +64,7 @@ static struct packed_entry entry_of(
         .modseq = t->modseq,
         .zone = d->fixed.date_zone,
         .summary_index = d->fixed.summary_index,
+        .ends_with_crlf = d->fixed.ends_with_crlf & 1,
         .body = d->fixed.body,
         .summary = d->fixed.summary};
 }

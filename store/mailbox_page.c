@@ -320,5 +320,6 @@ void entry_public(const struct packed_entry *e, struct entry *entry)
         .size = e->size,
         .body = e->body,
         .summary = e->summary,
-        .summary_index = e->summary_index};
+        .summary_index = e->summary_index,
+        .ends_with_crlf = e->ends_with_crlf};
 }

@@ -99,8 +99,8 @@ struct PACKED rec_delivery {
     uint8_t version;
     uint8_t summary_index;
     uint8_t share;
-    uint8_t reserved;
-    int16_t date_zone; /* minutes east */
+    uint8_t ends_with_crlf; /* 1: the message does; 0: unknown */
+    int16_t date_zone;      /* minutes east */
     uint16_t target_count;
     uint32_t size;
     uint32_t rest_bytes; /* of an open fan-out's rest */
@@ -252,13 +252,13 @@ struct keyword_set {
 /* A message in memory and on disk: forty bytes. */
 struct packed_entry {
     uint32_t uid, size;
-    int64_t date : 39;    /* seconds since 1970 UTC */
-    uint64_t flags : 5;   /* enum message_flag */
-    uint64_t doomed : 1;  /* memory only: an expunge of it is on its way */
-    uint64_t changed : 1; /* its flags have changed since it came */
-    uint64_t share : 4;   /* weight of the reference to the body: 1 / 2^share */
-    uint64_t spare : 1;
-    uint64_t set : 13; /* number of the keyword set */
+    int64_t date : 39;           /* seconds since 1970 UTC */
+    uint64_t flags : 5;          /* enum message_flag */
+    uint64_t doomed : 1;         /* memory only: an expunge of it is on its way */
+    uint64_t changed : 1;        /* its flags have changed since it came */
+    uint64_t share : 4;          /* weight of the reference to the body: 1 / 2^share */
+    uint64_t ends_with_crlf : 1; /* the message does; 0: unknown */
+    uint64_t set : 13;           /* number of the keyword set */
     uint64_t modseq : 44;
     int64_t zone : 12; /* minutes east */
     uint64_t summary_index : 8;

@@ -121,7 +121,7 @@ static bool same_entry(const struct packed_entry *a, const struct packed_entry *
     return a->uid == b->uid && a->size == b->size && a->date == b->date &&
         a->flags == b->flags && a->changed == b->changed && a->share == b->share &&
         a->set == b->set && a->modseq == b->modseq && a->zone == b->zone &&
-        a->summary_index == b->summary_index;
+        a->summary_index == b->summary_index && a->ends_with_crlf == b->ends_with_crlf;
 }
 
 static bool same_keywords(const struct keywords *a, const struct keywords *b)

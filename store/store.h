@@ -342,6 +342,7 @@ struct entry {
     uint64_t body;         /* place of the message record */
     uint64_t summary;      /* place of the summary record */
     uint8_t summary_index; /* which of the summaries in it */
+    bool ends_with_crlf;   /* the message does; false: unknown */
 };
 
 /* The keywords of a mailbox, in the order they came; false past the last. */

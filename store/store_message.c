@@ -295,6 +295,14 @@ static int64_t date_fit(int64_t date)
     return date > max ? max : date < -max ? -max : date;
 }
 
+/* The few whose end stands in a chunk stay unknown: chunks are on the disk already. */
+static bool ends_with_crlf(const struct store_message *m)
+{
+    struct slice end = m->tail.len || m->chunk_count ? m->tail : m->head;
+
+    return end.len >= 2 && slice_eq(slice_of(end.at + end.len - 2, 2), S("\r\n"));
+}
+
 /* Without targets it says that the fan-out is known, and open. */
 static enum status add_delivery(
     struct store *s, struct store_message *m, const struct group *g)
@@ -302,6 +310,7 @@ static enum status add_delivery(
     struct bytes *b = &s->scratch;
     struct rec_delivery d = {.version = RECORDS_VERSION,
         .share = (uint8_t)g->share,
+        .ends_with_crlf = ends_with_crlf(m),
         .date_zone = m->date_zone >= -2048 && m->date_zone < 2048 ? m->date_zone : 0,
         .target_count = (uint16_t)g->targets,
         .size = (uint32_t)m->size,

@@ -241,6 +241,41 @@ def octets(s):
     empty(s)
 
 
+def bdat(s, message):
+    with s.smtp() as c:
+        c.mail("sender@client.test")
+        c.rcpt(U0)
+        c.send(b"BDAT %d LAST\r\n" % len(message) + message)
+        return c.getreply()[0] == 250
+
+
+def ends(s):
+    """Whoever brings it, what has no line end at its end gets one in RETR, and sizes count it: also
+    of copies, and of what the index reads back."""
+    texts = [b"Subject: a\r\n\r\nno end", b"Subject: b\r\n\r\nwhole\r\n", b"Subject: c\r\n\r\n.dot", b"Subject: d\r\n\r\n.\r\n",
+             b"Subject: e\r\n\r\n" + b"x" * 70 + (b"\r\n" + b"y" * 70) * 5000]
+    check("BDAT without a line end", all(bdat(s, t) for t in texts))
+    check("APPEND without a line end", all(append(s, t) for t in texts))
+    m = s.imap(U0)
+    m.select()
+    check("copies", m.copy("1:*", "INBOX")[0] == "OK" and m.copy("1:*", "Trash")[0] == "OK")
+    m.select("Trash")
+    check("moved back", m._simple_command("MOVE", "1:*", "INBOX")[0] == "OK")
+    m.logout()
+    kept = texts * 8
+    for when in ("at once", "after a kill", "after a stop"):
+        if when != "at once":
+            s.kill() if when == "after a kill" else s.stop()
+            s.start()
+        p = Pop3(s)
+        stat, sizes = p.stat(), p.list()
+        got = [p.retr(i + 1) for i in range(len(sizes))]
+        check("sizes are what RETR sends, " + when, sizes == [len(g) for g in got] and stat == (len(kept), sum(sizes)), (stat, sizes, [len(g) for g in got]))
+        check("every last line ends, " + when, all(g.endswith(t if t.endswith(b"\r\n") else t + b"\r\n") for g, t in zip(got, kept)))
+        p.quit()
+    empty(s)
+
+
 def numbers(s):
     for _ in range(3):
         s.send([U0], mail())
@@ -386,6 +421,7 @@ def main():
         states(s)
         logins(s)
         octets(s)
+        ends(s)
         numbers(s)
         deleting(s)
         others(s)

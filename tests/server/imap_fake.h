@@ -30,6 +30,7 @@ struct fake {
     struct fake_session sessions[FAKE_SESSIONS_MAX];
     unsigned session_count;
     size_t piece_bytes;       /* of a body at once; 0: all of it */
+    bool ends_unknown;        /* to the index, of messages that are added from here on */
     bool async;               /* bodies and summaries come by done() */
     unsigned fail_at;         /* the n-th request from here fails; 0: none */
     enum status fail_with;    /* so */

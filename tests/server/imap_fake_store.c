@@ -466,6 +466,8 @@ static struct message *add(struct mailbox *m, struct slice text)
     message->entry.uid = m->uid_next++;
     message->entry.modseq = ++m->modseq;
     message->entry.size = text.len;
+    message->entry.ends_with_crlf = !fake.ends_unknown && text.len >= 2 &&
+        memcmp(text.at + text.len - 2, "\r\n", 2) == 0;
     message->entry.body = (uint64_t)(uintptr_t)message->text.at;
     message->entry.summary = text_count - 1;
     arena_reset(&arena);

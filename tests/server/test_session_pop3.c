@@ -54,6 +54,14 @@ static int set_up(void **state)
     return 0;
 }
 
+/* A store that was written before the index knew how messages end. */
+static void set_up_older(void)
+{
+    fake_reset();
+    fake.ends_unknown = true;
+    fill();
+}
+
 static void check(struct slice got, const char *want, const char *what)
 {
     if (slice_eq(got, slice_str(want)))
@@ -155,11 +163,13 @@ static void dialogues_at_every_split(void **state)
 {
     for (size_t i = 0; i < sizeof dialogues / sizeof *dialogues; i++)
         for (size_t cut = 0; cut <= strlen(dialogues[i].send); cut++)
-            for (unsigned how = 0; how < 4; how++) {
+            for (unsigned how = 0; how < 8; how++) {
                 set_up(state);
+                if (how & 4)
+                    set_up_older();
                 fake.async = how & 1;
                 fake.piece_bytes = how & 2 ? 1 + cut % 7 : 0;
-                play(i, cut, how == 3 ? 1 + cut % 5 : 0);
+                play(i, cut, (how & 3) == 3 ? 1 + cut % 5 : 0);
             }
 }
 
@@ -211,6 +221,45 @@ static void every_request_fails_once(void **state)
                 assert_memory_equal(got.at + got.len - 2, "\r\n", 2);
             end(f);
         }
+}
+
+/* STAT asks the store about the one that has no end only; of an older store about all. */
+static void sizes_ask_for_what_is_unknown(void **state)
+{
+    for (unsigned older = 0; older < 2; older++) {
+        struct fake_session *f;
+
+        set_up(state);
+        if (older)
+            set_up_older();
+        fake.async = true;
+        f = login();
+        fake.requests = 0;
+        talk(f, "LIST 1\r\n", "+OK 1 24\r\n");
+        assert_int_equal(fake.requests, older);
+        talk(f, "STAT\r\nLIST\r\n",
+            "+OK 3 74\r\n+OK List follows\r\n1 24\r\n2 27\r\n3 23\r\n.\r\n");
+        assert_int_equal(fake.requests, older ? 3 : 1);
+        end(f);
+    }
+}
+
+/* Without summaries the bodies tell. */
+static void sizes_without_summaries(void **state)
+{
+    for (unsigned n = 1; n <= 3; n++) {
+        struct fake_session *f;
+
+        (void)state;
+        set_up_older();
+        fake.async = true;
+        f = login();
+        fake.requests = 0;
+        fake.fail_at = n;
+        fake.fail_with = STATUS_CORRUPT;
+        talk(f, "STAT\r\n", "+OK 3 74\r\n");
+        end(f);
+    }
 }
 
 static void a_failed_update_deletes_nothing(void **state)
@@ -359,6 +408,8 @@ int main(void)
         TEST(dialogues_at_every_split),
         TEST(clients_die_after_every_step),
         TEST(every_request_fails_once),
+        TEST(sizes_ask_for_what_is_unknown),
+        TEST(sizes_without_summaries),
         TEST(a_failed_update_deletes_nothing),
         TEST(deletions_come_with_quit_only),
         TEST(one_session_at_a_time),

@@ -150,6 +150,8 @@ char *skit_body(const char *tag, unsigned bytes)
         x = x * 6364136223846793005u + 1442695040888963407u;
         body[n] = (char)('a' + (x >> 40) % 26);
     }
+    if (bytes >= 2 && x >> 60 & 1)
+        memcpy(body + bytes - 2, "\r\n", 2);
     return body;
 }
 
@@ -390,6 +392,8 @@ void skit_check_body(
     assert_int_equal(skit_read(k, e, 0, UINT64_MAX, &got), STATUS_OK);
     assert_int_equal(got.len, bytes);
     assert_memory_equal(got.at, want, bytes);
+    if (e->uid) /* of a mailbox, not of the queue */
+        assert_int_equal(e->ends_with_crlf, bytes >= 2 && want[bytes - 1] == '\n');
     free((char *)got.at);
     free(want);
 }
@@ -465,6 +469,7 @@ static void hash_mailbox(uint64_t *h, struct mailbox *m)
         mix(h, e->uid), mix(h, e->flags), mix(h, e->size), mix(h, (uint64_t)e->date);
         mix(h, e->modseq), mix(h, (uint64_t)e->zone), mix(h, e->body);
         mix(h, e->summary), mix(h, e->summary_index), mix(h, e->share);
+        mix(h, e->ends_with_crlf);
         mix(h, keyword_bits(&c->keywords, e->set));
     }
     mix(h, c->unseen), mix(h, c->deleted), mix(h, c->bytes), mix(h, m->flags_modseq);
@@ -534,6 +539,7 @@ static void shown_entry(struct skit *k, uint64_t *h, struct mailbox *m, struct e
 
     mix(h, e->uid), mix(h, e->flags), mix(h, e->size), mix(h, e->modseq);
     mix(h, (uint64_t)e->date_s), mix(h, (uint64_t)e->date_zone);
+    mix(h, e->ends_with_crlf);
     for (unsigned i = 0; mailbox_keyword_at(m, i, &keyword); i++)
         mix(h, slice_hash(keyword, 1) * mailbox_keyword_in(m, e->keywords, i));
     assert_int_equal(skit_read(k, e, 0, e->size, &bytes), STATUS_OK);

@@ -52,7 +52,7 @@ enum status skit_status(const struct store_op *op);
 /* A message with a body that follows from `tag`; INBOX when mailbox is NULL. */
 enum status skit_deliver(struct skit *k, const char *user, const char *mailbox,
     const char *tag, unsigned bytes, uint32_t *uid);
-/* The body that skit_deliver() makes; malloc()ed. */
+/* The body that skit_deliver() makes; malloc()ed. About half of them end with CR LF. */
 char *skit_body(const char *tag, unsigned bytes);
 
 enum status skit_user(struct skit *k, const char *name, bool create, struct user **user);

@@ -293,6 +293,149 @@ static void a_record_counts_once(void **state)
     assert_int_equal(head->bytes, bytes);
 }
 
+/* --- how a message ends ---------------------------------------------------------------
+ */
+
+enum { ENDS = 6 };
+static const char *const ends[ENDS] = {"a\r\n", "a\n", "a\r", "\n", "\r\n", "a\n\r"};
+
+static void deliver_text(struct skit *k, struct slice head, struct slice tail)
+{
+    struct store_target target = {.user = S("a@x")};
+    struct store_message m = {.op.done = skit_done,
+        .head = head,
+        .tail = tail,
+        .size = head.len + tail.len,
+        .summary = S("summary"),
+        .targets = &target,
+        .target_count = 1};
+
+    store_message(k->store, &m);
+    skit_run(k, &m.op);
+    assert_int_equal(skit_status(&m.op), STATUS_OK);
+}
+
+/* The mailbox holds the texts of ends[], and knows how they end. */
+static void check_ends(struct skit *k, struct user *u, const char *name)
+{
+    struct mailbox *m = skit_open_mailbox(k, u, name);
+    struct entry e;
+
+    for (unsigned i = 0; i < ENDS; i++) {
+        assert_true(skit_entry(m, i, &e));
+        assert_int_equal(e.ends_with_crlf, i == 0 || i == 4);
+    }
+    assert_false(skit_entry(m, ENDS, &e));
+    mailbox_close(m);
+}
+
+static void check_all_ends(struct skit *k)
+{
+    struct user *u = skit_open_user(k, "a@x");
+
+    check_ends(k, u, "INBOX");
+    check_ends(k, u, "Trash");
+    user_close(u);
+}
+
+/* By a COPY, and then a MOVE. */
+static void copy_to_trash(struct skit *k)
+{
+    struct user *u = skit_open_user(k, "a@x");
+    struct mailbox *m = skit_open_mailbox(k, u, "INBOX");
+
+    assert_int_equal(skit_flags(k, m, 1, 3, FLAGS_ADD, FLAG_SEEN, "$A"), STATUS_OK);
+    assert_int_equal(skit_copy(k, m, 1, ENDS, "Sent", false, NULL), STATUS_OK);
+    mailbox_close(m);
+    m = skit_open_mailbox(k, u, "Sent");
+    assert_int_equal(skit_copy(k, m, 1, ENDS, "Trash", true, NULL), STATUS_OK);
+    mailbox_close(m);
+    user_close(u);
+}
+
+/* From the log, from a checkpoint, and from a state that was folded. */
+static void the_end_of_a_message_is_known(void **state)
+{
+    struct skit *k = *state;
+
+    for (unsigned i = 0; i < ENDS; i++)
+        deliver_text(k, slice_str(ends[i]), slice_of(NULL, 0));
+    copy_to_trash(k);
+    for (unsigned round = 0; round < 4; round++) {
+        check_all_ends(k);
+        k->store->chain_fold = round == 1 ? 1 : CHAIN_FOLD;
+        skit_settle(k);
+        skit_close(k);
+        if (round % 2)
+            skit_forget_checkpoints(k);
+        skit_open(k);
+    }
+    check_all_ends(k);
+}
+
+/* Only what is at hand when the message is stored is looked at. */
+static void an_end_in_two_pieces_is_unknown(void **state)
+{
+    struct skit *k = *state;
+    struct user *u;
+    struct mailbox *m;
+    struct entry e;
+    static const struct {
+        struct slice head, tail;
+        bool known;
+    } rows[] = {
+        {SI("a\r\n"), SI("b"), false},
+        {SI("a"), SI("b\r\n"), true},
+        {SI("a\r"), SI("\n"), false},
+    };
+
+    for (unsigned i = 0; i < 3; i++)
+        deliver_text(k, rows[i].head, rows[i].tail);
+    u = skit_open_user(k, "a@x");
+    m = skit_open_mailbox(k, u, "INBOX");
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(skit_entry(m, i, &e));
+        assert_int_equal(e.ends_with_crlf, rows[i].known);
+    }
+    mailbox_close(m);
+    user_close(u);
+}
+
+/* Stores written before the index kept this have a zero there. */
+static void older_records_leave_the_end_unknown(void **state)
+{
+    struct skit *k = *state;
+    struct progress p = {.budget = 1000};
+    struct rec_delivery *d;
+    struct rec_target *t;
+    struct log_record r;
+    struct log_read read;
+    struct user *u;
+    struct mailbox *m;
+    struct entry e;
+
+    deliver_text(k, S("a\r\n"), slice_of(NULL, 0));
+    u = skit_open_user(k, "a@x");
+    m = skit_open_mailbox(k, u, "INBOX");
+    assert_true(log_read(k->store->log, &read, u->head->last, 0, NULL));
+    r = read.record;
+    d = malloc(r.payload.len);
+    memcpy(d, r.payload.at, r.payload.len);
+    r.payload.at = (const char *)d;
+    log_read_end(&read);
+    t = (struct rec_target *)(d + 1);
+    t->uid++;
+    d->ends_with_crlf = 0;
+    assert_int_equal(user_apply(u, &r, &p), APPLIED);
+    free(d);
+    assert_true(skit_entry(m, 0, &e));
+    assert_true(e.ends_with_crlf);
+    assert_true(skit_entry(m, 1, &e));
+    assert_false(e.ends_with_crlf);
+    mailbox_close(m);
+    user_close(u);
+}
+
 /* Payloads of any length and content are refused, not believed. */
 static void cut_records_are_passed_over(void **state)
 {
@@ -337,6 +480,9 @@ int main(void)
         TEST(a_full_disk_takes_deletions),
         TEST(a_failed_commit_shows_nothing),
         TEST(a_record_counts_once),
+        TEST(the_end_of_a_message_is_known),
+        TEST(an_end_in_two_pieces_is_unknown),
+        TEST(older_records_leave_the_end_unknown),
         TEST(cut_records_are_passed_over),
     };
 

@@ -1,9 +1,10 @@
 /* STAT, LIST, UIDL; RETR and TOP.
  *
  * A message goes from the log to the socket as it lies there, unless some line of it
- * begins with a dot (RFC 1939, 3). RETR adds an end to a last line that has none. Of most
- * messages the index knows that there is one; the sizes of the others are completed with
- * what their summaries tell, once for a session and not before a client asks.
+ * begins with a dot (RFC 1939, 3): it is looked through for one, or its summary tells.
+ * RETR adds an end to a last line that has none. Of most messages the index knows that
+ * there is one; the sizes of the others are completed with what their summaries tell,
+ * once for a session and not before a client asks.
  */
 #include "proto/mime/summary.h"
 #include "server/log.h"
@@ -273,6 +274,20 @@ static void release_loan(void *loan)
     body_release(loan);
 }
 
+/* Looked through for dots: lent if it has none to stuff. */
+static void send_unknown(struct session_pop3 *s, struct slice run)
+{
+    struct pop3_read *r = &s->drop->read;
+    struct slice first = dots_next(&r->dots, &run);
+
+    if (run.len == 0) {
+        conn_lend(&s->conn, first, release_loan, body_lend(&r->body));
+        return;
+    }
+    out_put(&s->conn.out, first);
+    dots_put(&r->dots, run, &s->conn.out);
+}
+
 /* What dots_next() would note of a run without dots to stuff. */
 static void note_run(struct dots *dots, struct slice run)
 {
@@ -290,7 +305,7 @@ static void send_run(struct session_pop3 *s, struct slice run)
         return;
     s->octets += run.len;
     if (!r->plain) {
-        dots_put(&r->dots, run, &s->conn.out);
+        send_unknown(s, run);
         return;
     }
     note_run(&r->dots, run);
@@ -353,10 +368,13 @@ enum pop3_turn pop3_read_step(struct session_pop3 *s)
 
 /* --- beginning ---------------------------------------------------------------------- */
 
+/* Of a small message a look at every octet is cheaper than a read of its summary. */
 static void begin_read(struct session_pop3 *s, const struct pop3_cmd *cmd)
 {
-    s->drop->read = (struct pop3_read){
-        .at = READ_SUMMARY,
+    struct pop3_drop *d = s->drop;
+
+    d->read = (struct pop3_read){
+        .at = d->messages[d->cursor].size > POP3_SCAN_OCTETS ? READ_SUMMARY : READ_BEGIN,
         .top = cmd->verb == POP3_VERB_TOP,
         .lines.lines_left = cmd->lines,
     };

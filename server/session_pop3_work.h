@@ -24,10 +24,11 @@ enum {
     /* What a call of run() may do before others get their turn, in units of about a
      * microsecond. */
     POP3_SLICE_UNITS = 400,
-    POP3_COPY_RATE = 20,   /* index entries copied in one unit */
-    POP3_SCAN_RATE = 500,  /* messages looked at in one unit */
-    POP3_LIST_RATE = 16,   /* lines of LIST or UIDL written in one unit */
-    POP3_LEND_RATE = 2048, /* octets of a body sent in one unit */
+    POP3_COPY_RATE = 20,          /* index entries copied in one unit */
+    POP3_SCAN_RATE = 500,         /* messages looked at in one unit */
+    POP3_LIST_RATE = 16,          /* lines of LIST or UIDL written in one unit */
+    POP3_LEND_RATE = 2048,        /* octets of a body sent in one unit */
+    POP3_SCAN_OCTETS = 32 * 1024, /* of a message whose dots are looked for by RETR */
 };
 
 enum pop3_mode {
@@ -63,7 +64,7 @@ struct pop3_read {
     bool top;
     bool reading; /* body is open */
     bool headed;  /* +OK has been said */
-    bool plain;   /* no line begins with a dot */
+    bool plain;   /* no line begins with a dot; false: unknown */
     struct pop3_top lines;
     struct dots dots;
     uint64_t left; /* octets of the message behind the present piece */

@@ -262,6 +262,41 @@ static void sizes_without_summaries(void **state)
     }
 }
 
+/* The summary of a large one says whether it has dots to stuff; without it they are
+ * looked for. */
+static void large_messages_are_sent_as_they_are(void **state)
+{
+    enum { LINES = 5000, LINE = 20 };
+    static char text[LINES * LINE + 1], stuffed[LINES * (LINE + 1) + 1];
+
+    for (unsigned how = 0; how < 16; how++) {
+        struct fake_session *f;
+        struct slice got;
+        size_t len = 0;
+
+        set_up(state);
+        for (size_t i = 0; i < LINES; i++) {
+            bool dot = how & 1 && i % 700 == 699;
+
+            snprintf(text + i * LINE, LINE + 1, "%c%017zu\r\n", dot ? '.' : 'x', i);
+            len += (size_t)snprintf(stuffed + len, LINE + 2, "%s%c%017zu\r\n",
+                dot ? "." : "", dot ? '.' : 'x', i);
+        }
+        fake_message("INBOX", slice_of(text, LINES * LINE), 0, 0);
+        fake.async = how & 2;
+        fake.piece_bytes = how & 4 ? 4097 : 0;
+        f = login();
+        fake.requests = 0;
+        fake.fail_at = how & 8 ? 1 : 0;
+        fake.fail_with = STATUS_IO;
+        fake_send(f, S("RETR 4\r\n"));
+        got = fake_output(f);
+        assert_int_equal(got.len, len + strlen("+OK Message follows\r\n.\r\n"));
+        assert_memory_equal(got.at + strlen("+OK Message follows\r\n"), stuffed, len);
+        end(f);
+    }
+}
+
 static void a_failed_update_deletes_nothing(void **state)
 {
     struct fake_session *f = login();
@@ -410,6 +445,7 @@ int main(void)
         TEST(every_request_fails_once),
         TEST(sizes_ask_for_what_is_unknown),
         TEST(sizes_without_summaries),
+        TEST(large_messages_are_sent_as_they_are),
         TEST(a_failed_update_deletes_nothing),
         TEST(deletions_come_with_quit_only),
         TEST(one_session_at_a_time),

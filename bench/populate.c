@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -351,17 +352,37 @@ static bool look(struct populate *p, struct watch *w, bool *over)
     return true;
 }
 
-static bool fill(struct populate *p, struct watch *w)
+static void put_interrupts(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+}
+
+/* True: it is to end early. A second time the signal does what it always does. */
+static bool pause_or_interrupt(void)
 {
     const struct timespec pause = {.tv_nsec = poll_ns};
+    sigset_t set;
+
+    put_interrupts(&set);
+    if (sigtimedwait(&set, NULL, &pause) < 0)
+        return false;
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    return true;
+}
+
+static bool fill(struct populate *p, struct watch *w)
+{
     bool over = false, good = true;
 
     process_run_all(p->process, begin, p);
     if (p->why[0])
         return false;
     while (good && !over) {
-        nanosleep(&pause, NULL);
-        good = look(p, w, &over);
+        good = !pause_or_interrupt()
+            ? look(p, w, &over)
+            : fail(p, "%s: interrupted; remove the folder", p->plan.data);
         tell(w);
     }
     if (w->terminal)
@@ -390,6 +411,7 @@ int main(int argc, char **argv)
     struct watch w = {.terminal = isatty(STDERR_FILENO),
         .begun_ns = clock_monotonic_ns(),
         .told_ns = clock_monotonic_ns()};
+    sigset_t interrupts;
     double took;
 
     if (wants_help(argc, argv))
@@ -397,6 +419,8 @@ int main(int argc, char **argv)
     if (!parse(&p.plan, argc, argv))
         return EXIT_USAGE;
     w.total = p.plan.messages;
+    put_interrupts(&interrupts);
+    pthread_sigmask(SIG_BLOCK, &interrupts, NULL); /* for all threads */
     if (!work(&p, &w)) {
         fprintf(stderr, "populate: %s\n", p.why);
         return EXIT_FAILED;

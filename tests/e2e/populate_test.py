@@ -8,10 +8,11 @@ in one line.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 
-from harness import DOMAIN, RINGMAIL, Server, check, finish
+from harness import DOMAIN, RINGMAIL, Server, check, finish, wait_for
 
 POPULATE = os.path.join(os.path.dirname(os.path.abspath(RINGMAIL)), "ringmail-populate")
 USERS, MESSAGES, SIZE = 300, 2000, 700
@@ -124,6 +125,14 @@ def usage():
         p = populate("--data", big, "--users", "3", "--messages", str(1 << 40))
         check("what cannot be enough room is not filled", p.returncode == 1 and "GiB" in p.stderr and
               p.stderr.count("\n") == 1 and not os.listdir(big), p.stderr)
+        half = os.path.join(folder, "half")
+        run = subprocess.Popen([POPULATE, "--data", half, "--users", "9", "--messages", "9000000"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: os.path.exists(os.path.join(half, "store")))
+        run.send_signal(signal.SIGINT)
+        said = run.communicate(timeout=60)
+        check("an interrupt ends it, and says what is left", run.returncode == 1 and said[0] == "" and
+              said[1].count("\n") == 1 and "interrupted; remove" in said[1] and "users" not in os.listdir(half), said)
     for args in (("--help",), ("--data", "d", "--help")):
         check(" ".join(args), populate(*args).stdout.startswith("Usage: bench/populate "))
 

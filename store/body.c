@@ -26,6 +26,10 @@ struct body_state {
     struct message_read m;
 };
 
+/* Records up to this size are looked for in the page cache first: to copy them costs less
+ * than a turn of the thread. */
+enum { NEAR_BYTES = 32768 };
+
 /* --- pieces --- */
 
 static void piece_drop(struct piece *p)
@@ -60,9 +64,10 @@ static void on_piece(struct log_read *read, enum status status)
         go_on(waits);
 }
 
-/* Starts reading the record; NULL: no memory. */
+/* Starts reading the record; hint: its size, or 0; NULL: no memory. */
 static struct piece *piece_read(struct store *s, uint64_t place, uint32_t hint)
 {
+    bool near = hint > 0 && hint <= NEAR_BYTES;
     struct piece *p = calloc(1, sizeof *p);
 
     if (!p)
@@ -71,7 +76,7 @@ static struct piece *piece_read(struct store *s, uint64_t place, uint32_t hint)
     p->refs = 1;
     p->state = PIECE_READING;
     s->live_pins++;
-    if (log_read(s->log, &p->read, place, hint, on_piece))
+    if ((near ? log_read_near : log_read)(s->log, &p->read, place, hint, on_piece))
         p->state = PIECE_READY;
     return p;
 }
@@ -216,15 +221,16 @@ static void go_on(struct body_state *st)
 
 /* --- for sessions --- */
 
-enum status body_open_place(
-    struct store *s, struct body *b, uint64_t place, uint64_t at, uint64_t len)
+/* hint: the size of the message's record, or 0. */
+static enum status open_body(struct store *s, struct body *b, uint64_t place,
+    uint32_t hint, uint64_t at, uint64_t len)
 {
     struct body_state *st = calloc(1, sizeof *st);
 
     if (!st)
         return STATUS_NO_MEMORY;
     *b = (struct body){.at = at, .end = len > UINT64_MAX - at ? UINT64_MAX : at + len};
-    st->message = piece_read(s, place, 0);
+    st->message = piece_read(s, place, hint);
     if (!st->message) {
         free(st);
         return STATUS_NO_MEMORY;
@@ -237,10 +243,24 @@ enum status body_open_place(
     return STATUS_OK;
 }
 
+enum status body_open_place(
+    struct store *s, struct body *b, uint64_t place, uint64_t at, uint64_t len)
+{
+    return open_body(s, b, place, 0, at, len);
+}
+
+/* What a message's record holds besides the text, with a few owners. */
+enum { AROUND_BYTES = sizeof(struct rec_message) + 8 * sizeof(uint64_t) };
+
 enum status body_open(
     struct store *s, struct body *b, const struct entry *entry, uint64_t at, uint64_t len)
 {
-    TRY(body_open_place(s, b, entry->body, at, len));
+    /* A larger one may have most of its text in chunks. */
+    uint32_t hint = entry->size <= NEAR_BYTES - AROUND_BYTES
+        ? (uint32_t)entry->size + AROUND_BYTES
+        : 0;
+
+    TRY(open_body(s, b, entry->body, hint, at, len));
     if (b->end > entry->size)
         b->end = entry->size;
     return STATUS_OK;

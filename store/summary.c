@@ -158,7 +158,7 @@ static struct cluster *begin(struct store *s, uint64_t place)
     c->reading = true;
     s->summary_cache->reads++;
     c->refs++; /* for the read */
-    if (!log_read(s->log, &c->read, place, 0, on_read))
+    if (!log_read_near(s->log, &c->read, place, 0, on_read))
         return c;
     c->reading = false;
     s->summary_cache->reads--;

@@ -152,18 +152,25 @@ static void a_body_closes_early(void **state)
     assert_int_equal(w->kit.store->live_pins, 0);
 }
 
+/* Turns a bit of its text on the disk. */
+static void damage(struct world *w, const struct entry *e)
+{
+    char name[DISK_NAME_MAX];
+
+    snprintf(name, sizeof name, SEGMENT_NAME, PLACE_SEGMENT(e->body));
+    memdisk_flip(
+        memdisk_find(&w->kit.disk, name), (PLACE_OFFSET(e->body) + 1000) * (uint64_t)8);
+}
+
 /* D06: one message can't be read, all others can. */
 static void damage_costs_one_message(void **state)
 {
     struct world *w = *state;
     struct entry good = deliver(w, "good", 3000), bad = deliver(w, "bad", 3000);
     struct slice got;
-    char name[DISK_NAME_MAX];
 
     restart(w);
-    snprintf(name, sizeof name, SEGMENT_NAME, PLACE_SEGMENT(bad.body));
-    memdisk_flip(
-        memdisk_find(&w->kit.disk, name), (PLACE_OFFSET(bad.body) + 1000) * (uint64_t)8);
+    damage(w, &bad);
     assert_int_equal(skit_read(&w->kit, &bad, 0, UINT64_MAX, &got), STATUS_CORRUPT);
     assert_int_equal(got.len, 0);
     free((char *)got.at);
@@ -192,6 +199,7 @@ static void summaries_are_shared_by_all_who_ask(void **state)
     struct summary_read reads[4] = {0};
 
     restart(w);
+    w->kit.disk.cached = false;
     for (unsigned i = 0; i < 4; i++)
         assert_false(summary_get(w->mailbox, &reads[i], &e, skit_done));
     for (unsigned i = 0; i < 4; i++) {
@@ -205,6 +213,32 @@ static void summaries_are_shared_by_all_who_ask(void **state)
     summary_release(&reads[0]);
 }
 
+/* What the page cache has is there at once, and checked like anything else. */
+static void small_ones_come_from_the_page_cache(void **state)
+{
+    struct world *w = *state;
+    struct entry small = deliver(w, "small", 10000), large = deliver(w, "large", 200000),
+                 bad = deliver(w, "bad", 3000);
+    struct summary_read read = {0};
+    struct slice got;
+
+    restart(w);
+    w->kit.disk.cached = true;
+    skit_check_body(&w->kit, &large, "large", 200000); /* opens the file, for one */
+    w->kit.disk.peeks = 0;
+    skit_check_body(&w->kit, &small, "small", 10000);
+    assert_int_equal(w->kit.disk.peeks, 1);
+    assert_true(summary_get(w->mailbox, &read, &small, skit_done));
+    assert_int_equal(w->kit.disk.peeks, 2);
+    assert_true(slice_eq(read.summary, S("summary of small")));
+    summary_release(&read);
+    skit_check_body(&w->kit, &large, "large", 200000);
+    assert_int_equal(w->kit.disk.peeks, 2);
+    damage(w, &bad);
+    assert_int_equal(skit_read(&w->kit, &bad, 0, UINT64_MAX, &got), STATUS_CORRUPT);
+    free((char *)got.at);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -215,6 +249,7 @@ int main(void)
         TEST(damage_costs_one_message),
         TEST(a_place_of_something_else_gives_nothing),
         TEST(summaries_are_shared_by_all_who_ask),
+        TEST(small_ones_come_from_the_page_cache),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,6 +161,7 @@ static struct process_conf process_conf(struct serve *s)
         .memory_max = c->buffer_memory,
         .memory_above = queue_memory_bound(c),
         .unsent_max = c->max_unsent,
+        .zero_copy = c->zero_copy,
         .handshake_s = (unsigned)c->handshake_timeout,
         .drain_s = (unsigned)c->stop_timeout,
         .data = c->data,

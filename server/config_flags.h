@@ -301,6 +301,13 @@
         "How long an idle thread looks for work before it sleeps, less where that was "  \
         "in vain; never with more threads than cores. For machines with idle cores, "    \
         "where calls between threads then wake nobody.")                                 \
+    FLAG(SIZE, zero_copy, "zero-copy", "SIZE", "0", 0, 128 << 10,                        \
+        "Sends of so many octets or more lend them to the kernel until the peer has "    \
+        "them, in place of a copy; 0: none. The kernel copies all the same on loopback " \
+        "and for many cards, which costs more; a connection where it does copies again " \
+        "at once. For real cards measure, from 64K on, and raise --max-unsent: "         \
+        "what the peer does not have yet counts as unsent. Needs Linux 6.3 and "         \
+        "RLIMIT_MEMLOCK for what is lent.")                                              \
     FLAG(COUNT, ring_entries, "ring-entries", "N", "512", 64, 32768,                     \
         "Size of a thread's submission queue.")                                          \
     FLAG(COUNT, ring_completions, "ring-completions", "N", "8192", 128, 65536,           \

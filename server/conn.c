@@ -342,8 +342,15 @@ static void cancel_ops(struct conn *c)
     }
     if (c->send.pending && !conn_has(c, CONN_CANCELLING)) {
         conn_set(c, CONN_CANCELLING, true);
-        ring_cancel(ring, &c->send);
+        ring_cancel(ring, conn_send_op(c));
     }
+}
+
+static void close_fd(struct conn *c)
+{
+    if (c->fd >= 0)
+        ring_close_fd(c->thread->ring, c->fd);
+    c->fd = -1;
 }
 
 /* No op is in flight any more: the descriptor goes, then the session hears of it. */
@@ -359,9 +366,7 @@ static void finish(struct conn *c)
     list_remove(&c->link);
     list_remove(&c->touched);
     conn_count(c, -1);
-    if (c->fd >= 0)
-        ring_close_fd(t->ring, c->fd);
-    c->fd = -1;
+    close_fd(c);
     c->state = CONN_CLOSED;
     if (c->admission)
         admission_leave(t, c);
@@ -384,6 +389,8 @@ void conn_advance(struct conn *c)
         conn_depart(c);
     else if (conn_is(c, CONN_ENDING) && !idle)
         cancel_ops(c);
+    else if (conn_is(c, CONN_ENDING) && conn_pinned(c))
+        close_fd(c); /* by a reset, after which the kernel lets go of the bytes */
     else if (conn_is(c, CONN_ENDING) && !admission_asking(c))
         finish(c);
 }

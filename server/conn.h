@@ -78,6 +78,7 @@ struct conn {
                      close_notify; a bare FIN is an abort (matrix L05) */
     bool closing; /* conn_close() or worse has been called: take nothing more */
     bool secure;  /* the handshake is done */
+    bool copies;  /* private: sends without a copy have proved to be of no use here */
     /* Private from here. */
     uint8_t state;       /* enum conn_state */
     uint16_t flags;      /* enum conn_flag */
@@ -107,7 +108,8 @@ struct conn *conn_connect_local(
 /* More unsent output than the high-water mark (256 KiB): long commands pause, no input is
  * taken. run() is called when half of it has drained. */
 bool conn_congested(const struct conn *c);
-/* Unsent bytes. */
+/* Unsent bytes, those included that went out by --zero-copy and that the peer may not
+ * have yet. */
 size_t conn_unsent(const struct conn *c);
 
 /* Appends bytes that stay where they are until they are sent; then release(arg) is

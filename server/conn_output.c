@@ -4,7 +4,8 @@
  *
  * Text stands in blocks of the thread's pool; a piece is a run of bytes in a block, or a
  * lent slice. The send in flight covers the first pieces of `wire`; completions are
- * counted in bytes, so a piece may grow at its end while it is being sent.
+ * counted in bytes, so a piece may grow at its end while it is being sent. Sends without
+ * a copy take their pieces off the wire: conn_zero_copy.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -130,7 +131,7 @@ size_t conn_unsent(const struct conn *c)
 {
     const struct conn_output *o = c->output;
 
-    return o ? o->plain.bytes + o->wire.bytes + c->out.len : 0;
+    return o ? o->plain.bytes + o->wire.bytes + o->pinned + c->out.len : 0;
 }
 
 bool conn_congested(const struct conn *c)
@@ -259,13 +260,25 @@ static bool may_go_promptly(const struct conn *c)
     const struct conn_output *o = c->output;
 
     return conn_is(c, CONN_OPEN) && !c->closing && !conn_has(c, CONN_CONGESTED) &&
-        !o->slow && !o->plain.head && !o->wire.head->next && !o->wire.head->release &&
-        o->wire.bytes <= PROMPT_BYTES_MAX;
+        !o->slow && !o->pins && !o->plain.head && !o->wire.head->next &&
+        !o->wire.head->release && o->wire.bytes <= PROMPT_BYTES_MAX;
 }
 
 bool conn_sends_promptly(const struct conn *c)
 {
     return c->send.pending && c->output && c->output->prompt;
+}
+
+static void send_copying(struct conn *c, size_t count, size_t bytes)
+{
+    struct conn_output *o = c->output;
+
+    if (count == 1) {
+        ring_send(c->thread->ring, &c->send, c->fd, o->iov[0].iov_base, bytes);
+    } else {
+        o->msg = (struct msghdr){.msg_iov = o->iov, .msg_iovlen = count};
+        ring_sendmsg(c->thread->ring, &c->send, c->fd, &o->msg);
+    }
 }
 
 static void start_send(struct conn *c)
@@ -284,14 +297,16 @@ static void start_send(struct conn *c)
         ring_send_now(c->thread->ring, &c->send, c->fd, o->iov[0].iov_base, bytes);
         return;
     }
-    if (count == 1) {
-        ring_send(c->thread->ring, &c->send, c->fd, o->iov[0].iov_base, bytes);
-    } else {
-        o->msg = (struct msghdr){.msg_iov = o->iov, .msg_iovlen = count};
-        ring_sendmsg(c->thread->ring, &c->send, c->fd, &o->msg);
-    }
+    if (bytes < c->thread->state->zero_copy_min || c->copies ||
+        !conn_send_zero_copy(c, count))
+        send_copying(c, count, bytes);
     c->write_at = thread_seconds(c->thread) + c->thread->process->conf.write_s;
     conn_arm_timer(c);
+}
+
+static bool all_sent(const struct conn_output *o)
+{
+    return !o->wire.head && !o->plain.head && !o->pins;
 }
 
 /* Everything is sent: the blocks go back, and the session's deadline, which stood still,
@@ -327,20 +342,26 @@ void conn_flush(struct conn *c)
         return;
     if (o->wire.head)
         start_send(c);
-    else if (!o->plain.head)
+    else if (all_sent(o))
         drained(c);
 }
 
 static void on_send(struct op *op, int32_t res, uint32_t flags)
 {
     struct conn *c = container_of(op, struct conn, send);
-    struct conn_output *o = c->output;
 
     (void)flags;
     if (res > 0) {
         c->thread->stats.bytes_out += (uint64_t)res;
-        queue_skip(c->thread, &o->wire, (size_t)res);
+        queue_skip(c->thread, &c->output->wire, (size_t)res);
     }
+    conn_sent(c, res);
+}
+
+void conn_sent(struct conn *c, int32_t res)
+{
+    struct conn_output *o = c->output;
+
     if (conn_is(c, CONN_ENDING)) {
         conn_advance(c);
         return;
@@ -353,9 +374,19 @@ static void on_send(struct op *op, int32_t res, uint32_t flags)
         o->slow = o->wire.head;
         o->since = thread_seconds(c->thread);
     }
-    c->write_at = 0;
-    if (!o->wire.head && !o->plain.head && c->out.len == 0)
-        drained(c);
+    conn_fewer_unsent(c);
+}
+
+void conn_fewer_unsent(struct conn *c)
+{
+    struct conn_output *o = c->output;
+
+    if (!c->send.pending) {
+        if (!o->pins)
+            c->write_at = 0;
+        if (all_sent(o) && c->out.len == 0)
+            drained(c);
+    }
     if (conn_has(c, CONN_CONGESTED) &&
         conn_unsent(c) <= c->thread->process->conf.unsent_max / 2) {
         conn_set(c, CONN_CONGESTED, false);
@@ -370,7 +401,7 @@ void conn_drop_output(struct conn *c)
 {
     struct conn_output *o = c->output;
 
-    CHECK(!c->send.pending);
+    CHECK(!c->send.pending && !conn_pinned(c));
     if (!o)
         return;
     queue_skip(c->thread, &o->plain, o->plain.bytes);

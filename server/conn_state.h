@@ -154,6 +154,10 @@ void conn_proxy_resume(struct conn *c);
 void conn_output_open(struct conn *c); /* c->out gets its growing window */
 /* Seals and sends what there is, when no send is in flight. */
 void conn_flush(struct conn *c);
+/* The send has ended, its bytes are off the wire; res < 0: for this reason. */
+void conn_sent(struct conn *c, int32_t res);
+/* Fewer bytes are unsent: what waits for that goes on. */
+void conn_fewer_unsent(struct conn *c);
 /* A send is on its way that may end without a completion. */
 bool conn_sends_promptly(const struct conn *c);
 /* Sealed bytes go out next. */
@@ -163,6 +167,16 @@ void conn_out_in_clear(struct conn *c);
 /* Frees all output, lent pieces included; no send may be in flight. */
 void conn_drop_output(struct conn *c);
 void conn_pools_close(struct thread *t);
+
+/* --- conn_zero_copy.c ----------------------------------------------------- */
+
+/* Sends the first `count` pieces of the wire, which are in output->iov, without a copy.
+ * False: no memory. */
+bool conn_send_zero_copy(struct conn *c, size_t count);
+/* The kernel still has bytes of sends that have ended. */
+bool conn_pinned(const struct conn *c);
+/* The op of the send in flight, as the kernel knows it. */
+struct op *conn_send_op(struct conn *c);
 
 /* --- conn_tls.c ----------------------------------------------------------- */
 

@@ -29,6 +29,7 @@ struct output_queue {
     size_t bytes;
 };
 
+struct zero_copy;
 struct conn_output {
     struct conn_output *next; /* in the pool */
     struct output_queue plain, wire;
@@ -37,6 +38,9 @@ struct conn_output {
     bool prompt;                  /* nobody waits for the end of the send in flight */
     bool slow;                    /* the socket had no room once */
     uint32_t since;               /* when the output began to be under way, seconds */
+    unsigned pins;                /* sends of which the kernel still has the bytes */
+    size_t pinned;                /* these bytes */
+    struct zero_copy *zero_copy;  /* the send in flight is one of them; NULL */
     struct msghdr msg;
     struct iovec iov[OUTPUT_IOVS];
 };

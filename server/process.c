@@ -277,6 +277,9 @@ struct process *process_open(const struct process_conf *conf, char *why, size_t 
         return NULL;
     }
     snprintf(p->features, sizeof p->features, "%s", ring_features(p->threads[0]->ring));
+    if (conf->zero_copy && !ring_has_zero_copy(p->threads[0]->ring) && conf->log)
+        conf->log(
+            5, "zero-copy-off", "reason=\"needs Linux 6.3 and --ring-features all\"");
     return p;
 }
 

@@ -43,6 +43,7 @@ struct process_conf {
     uint64_t memory_max;        /* for input and output of all connections; 0: 1 GiB */
     uint64_t memory_above;      /* what the parts above may take, for the bound */
     size_t unsent_max;          /* high-water mark of a connection; 0: 256 KiB */
+    size_t zero_copy;           /* sends of so many bytes go without a copy; 0: none */
     unsigned handshake_s;       /* time for a TLS handshake; 0: 15 */
     unsigned write_s;           /* a peer that takes nothing is cut off; 0: 300 */
     unsigned drain_s;           /* how long process_stop() waits for sessions; 0: 10 */

@@ -117,7 +117,8 @@ static int set_up(struct ring *r, const struct ring_conf *conf, unsigned extra)
     return 0;
 }
 
-/* The first opcode that this kernel lacks, or NULL. */
+/* The first opcode that this kernel lacks, or NULL. Of those that may be missing, notes
+ * which are there. */
 static const char *opcode_missing(struct ring *r)
 {
     struct io_uring_probe *probe = io_uring_get_probe_ring(&r->uring);
@@ -126,6 +127,8 @@ static const char *opcode_missing(struct ring *r)
     for (size_t i = 0; probe && i < sizeof opcodes_needed / sizeof *opcodes_needed; i++)
         if (!io_uring_opcode_supported(probe, opcodes_needed[i].opcode))
             missing = opcodes_needed[i].name;
+    r->zero_copy = probe && io_uring_opcode_supported(probe, IORING_OP_SENDMSG_ZC) &&
+        r->uring.features & FEATURE_REG_REG_RING;
     if (probe)
         io_uring_free_probe(probe);
     return missing;
@@ -179,7 +182,9 @@ static int open_kernel_side(
         io_uring_queue_exit(&r->uring);
         return -1;
     }
-    if (!conf->minimal)
+    if (conf->minimal)
+        r->zero_copy = false;
+    else
         take_features(r, no_sqarray);
     if (conf->workers)
         io_uring_register_iowq_max_workers(&r->uring, workers);
@@ -223,6 +228,11 @@ void ring_close(struct ring *r)
 const char *ring_features(const struct ring *r)
 {
     return r->features;
+}
+
+bool ring_has_zero_copy(const struct ring *r)
+{
+    return r->zero_copy;
 }
 
 int ring_number(const struct ring *r)

@@ -29,7 +29,9 @@ struct ring_conf {
 };
 
 enum {
-    RING_MORE = 2, /* in flags: not the last completion of this op */
+    RING_MORE = 2,   /* in flags: not the last completion of this op */
+    RING_LET_GO = 8, /* in flags: of ring_sendmsg_zero_copy(), the second completion */
+    RING_COPIED = INT32_MIN, /* its res: the kernel has copied the bytes after all */
     RING_BIG_BYTES = 65536,
     RING_WHY_MAX = 256
 };
@@ -40,6 +42,8 @@ struct ring *ring_open(const struct ring_conf *conf, char *why, size_t cap);
 void ring_close(struct ring *r);
 /* The optional features in use, "no_sqarray no_iowait registered". */
 const char *ring_features(const struct ring *r);
+/* ring_sendmsg_zero_copy() is there. */
+bool ring_has_zero_copy(const struct ring *r);
 /* For ring_doorbell() of other threads. */
 int ring_number(const struct ring *r);
 
@@ -82,6 +86,12 @@ void ring_receive_into(struct ring *r, struct op *op, int fd, void *at, size_t l
  * socket may be in flight. */
 void ring_send(struct ring *r, struct op *op, int fd, const void *at, size_t len);
 void ring_sendmsg(struct ring *r, struct op *op, int fd, const struct msghdr *msg);
+/* The same without copying the bytes. done() runs as for ring_sendmsg(), then the socket
+ * may have its next send; with RING_MORE the bytes still are the kernel's, mostly until
+ * the peer has them, and done() runs once more, with RING_LET_GO. Failed for lack of
+ * locked memory (-ENOMEM) or on a socket that can't do it (-EOPNOTSUPP) nothing went. */
+void ring_sendmsg_zero_copy(
+    struct ring *r, struct op *op, int fd, const struct msghdr *msg);
 /* The same for few bytes that the socket probably has room for, at half the system calls:
  * success costs no completion and wakes nobody, done() hears of it when the thread wakes
  * anyway, and nothing may wait for it. Without room: done() with what went, or -EAGAIN,

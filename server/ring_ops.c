@@ -89,6 +89,16 @@ void ring_sendmsg(struct ring *r, struct op *op, int fd, const struct msghdr *ms
     give(sqe, op);
 }
 
+void ring_sendmsg_zero_copy(
+    struct ring *r, struct op *op, int fd, const struct msghdr *msg)
+{
+    struct io_uring_sqe *sqe = ring_entry(r);
+
+    io_uring_prep_sendmsg_zc(sqe, fd, msg, MSG_WAITALL | MSG_NOSIGNAL);
+    sqe->ioprio = SEND_ZERO_COPY_REPORT;
+    give(sqe, op);
+}
+
 void ring_connect(
     struct ring *r, struct op *op, int fd, const struct sockaddr *to, socklen_t len)
 {

@@ -9,6 +9,8 @@ enum {
     SETUP_NO_SQARRAY = 1 << 16, /* Linux 6.6 */
     ENTER_NO_IOWAIT = 1 << 7,   /* Linux 6.15 */
     FEATURE_NO_IOWAIT = 1 << 17,
+    FEATURE_REG_REG_RING = 1 << 13, /* Linux 6.3 */
+    SEND_ZERO_COPY_REPORT = 1 << 3, /* Linux 6.2, which says so nowhere */
 };
 
 /* What user_data says when no op stands behind it. */
@@ -44,7 +46,7 @@ struct ring {
     struct io_uring uring;
     unsigned enter_flags;
     int enter_fd;
-    bool registered;
+    bool registered, zero_copy;
     struct ring_buffers buffers[GROUPS];
     struct op_queue starving; /* receives that wait for buffers; res holds fd and group */
     struct op_queue landed;   /* cancelled before they reached the kernel */

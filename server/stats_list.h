@@ -31,6 +31,9 @@
     GROUP(traffic)                                                                       \
     COUNT(bytes_in, "", "", "octets received")                                           \
     COUNT(bytes_out, "", "", "octets sent")                                              \
+    COUNT(                                                                               \
+        sends_zero_copy, "", "zero-copy", "sends whose octets were lent to the kernel")  \
+    COUNT(sends_copied, "sends_zero_copy", "zero-copy", "that it copied after all")      \
     COUNT(receive_starved, "completions", "receive-buffers", "found no buffer")          \
     NOW(buffered, "buffer_memory", "buffer-memory", "octets of input and output held")   \
     GROUP(connections)                                                                   \

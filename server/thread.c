@@ -233,6 +233,9 @@ static bool open_here(struct thread *t)
     t->ring = open_ring(t);
     if (!t->ring)
         return false;
+    s->zero_copy_min = t->process->conf.zero_copy;
+    if (s->zero_copy_min == 0 || !ring_has_zero_copy(t->ring))
+        s->zero_copy_min = SIZE_MAX;
     snprintf(s->why, sizeof s->why, "out of memory or descriptors");
     t->timers = timers_open(t->now_ns);
     t->state->limits = limits_open(random_u64());

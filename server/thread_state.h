@@ -105,7 +105,8 @@ struct thread_state {
     unsigned free_piece_count;
     struct conn_output *free_outputs;
     unsigned free_output_count;
-    char *scratch; /* SCRATCH_BYTES, for one step of work */
+    char *scratch;        /* SCRATCH_BYTES, for one step of work */
+    size_t zero_copy_min; /* sends of so many bytes go without a copy; SIZE_MAX: none */
 
     char why[RING_WHY_MAX]; /* why opening failed */
     int64_t idle_since_ns;  /* the last work came then */

@@ -8,6 +8,7 @@ target_link_options(test_ring PRIVATE -Wl,--wrap=io_uring_enter2
 ringmail_test(test_address server/test_address.c LIBS ringmail_server)
 ringmail_test(test_timer server/test_timer.c LIBS ringmail_server)
 ringmail_test(test_conn THREADS server/test_conn.c LIBS ringmail_server_test)
+ringmail_test(test_zero_copy THREADS server/test_zero_copy.c LIBS ringmail_server_test)
 ringmail_test(test_tls THREADS server/test_tls.c LIBS ringmail_server_test)
 ringmail_test(test_call THREADS server/test_call.c LIBS ringmail_server_test)
 ringmail_test(test_disk THREADS server/test_disk.c LIBS ringmail_server_test)

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -488,7 +489,7 @@ static void a_forbidden_ring_is_explained(void **state)
 }
 
 /* Matrix K03: a kernel that does not know an operation we need. */
-static bool hide_doorbells;
+static bool hide_doorbells, hide_zero_copy;
 struct io_uring_probe *__real_io_uring_get_probe_ring(struct io_uring *ring);
 struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring);
 struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring)
@@ -497,6 +498,8 @@ struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring)
 
     if (hide_doorbells)
         probe->ops[IORING_OP_MSG_RING].flags = 0;
+    if (hide_zero_copy)
+        probe->ops[IORING_OP_SENDMSG_ZC].flags = 0;
     return probe;
 }
 
@@ -594,6 +597,111 @@ static void prompt_sends_without_room_say_what_went(void **state)
     ring_close(r);
 }
 
+/* --- sends without a copy --- */
+
+/* Connected over loopback; `fd[1]` takes few bytes at a time. */
+static void tcp_pair(int fd[2])
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    socklen_t len = sizeof in;
+    int few = 16384, much = 1 << 20;
+    int at = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(at, (struct sockaddr *)&in, len), 0);
+    assert_int_equal(getsockname(at, (struct sockaddr *)&in, &len), 0);
+    assert_int_equal(listen(at, 1), 0);
+    fd[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd[1], SOL_SOCKET, SO_RCVBUF, &few, sizeof few);
+    assert_int_equal(connect(fd[1], (struct sockaddr *)&in, len), 0);
+    fd[0] = accept4(at, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd[0] >= 0);
+    setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &much, sizeof much);
+    close(at);
+}
+
+struct lent {
+    struct op op;
+    int taken, let_go;
+    int32_t taken_res, let_go_res;
+};
+
+static void on_lent(struct op *op, int32_t res, uint32_t flags)
+{
+    struct lent *l = container_of(op, struct lent, op);
+
+    if (flags & RING_LET_GO) {
+        l->let_go++;
+        l->let_go_res = res;
+        assert_false(flags & RING_MORE);
+    } else {
+        l->taken++;
+        l->taken_res = res;
+        assert_true(flags & RING_MORE);
+    }
+}
+
+/* The socket has the bytes at once, the kernel lets go of them when the peer has them, or
+ * when the connection is thrown away. */
+static void lent_bytes_are_let_go_later(void **state)
+{
+    static char text[200000], got[sizeof text];
+    static const struct linger reset = {1, 0};
+
+    (void)state;
+    memset(text, 't', sizeof text);
+    for (int thrown_away = 0; thrown_away < 2; thrown_away++) {
+        struct ring *r = open_with(&conf);
+        struct iovec iov[2] = {{text, 1000}, {text + 1000, sizeof text - 1000}};
+        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+        struct lent lent = {0};
+        int fd[2];
+
+        assert_true(ring_has_zero_copy(r));
+        tcp_pair(fd);
+        op_start(&lent.op, on_lent);
+        ring_sendmsg_zero_copy(r, &lent.op, fd[0], &msg);
+        for (int i = 0; i < 20; i++)
+            turn(r, 10000000);
+        assert_int_equal(lent.taken, 1);
+        assert_int_equal(lent.taken_res, sizeof text);
+        assert_int_equal(lent.let_go, 0);
+        assert_true(lent.op.pending);
+        if (thrown_away) {
+            setsockopt(fd[0], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+            ring_close_fd(r, fd[0]);
+        } else {
+            assert_int_equal(recv(fd[1], got, sizeof got, MSG_WAITALL), sizeof got);
+            assert_memory_equal(got, text, sizeof text);
+            close(fd[0]);
+        }
+        while (lent.op.pending)
+            turn(r, 1000000000);
+        assert_int_equal(lent.taken, 1);
+        assert_int_equal(lent.let_go, 1);
+        assert_true(lent.let_go_res == RING_COPIED || (thrown_away && !lent.let_go_res));
+        close(fd[1]);
+        ring_close(r);
+    }
+}
+
+static void kernels_without_it_are_known(void **state)
+{
+    struct ring_conf minimal = conf;
+    struct ring *r;
+
+    (void)state;
+    hide_zero_copy = true;
+    r = open_with(&conf);
+    hide_zero_copy = false;
+    assert_false(ring_has_zero_copy(r));
+    ring_close(r);
+    minimal.minimal = true;
+    r = open_with(&minimal);
+    assert_false(ring_has_zero_copy(r));
+    ring_close(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -605,6 +713,8 @@ int main(void)
         cmocka_unit_test(cancel_races_land_once),
         cmocka_unit_test(prompt_sends_cost_no_completion),
         cmocka_unit_test(prompt_sends_without_room_say_what_went),
+        cmocka_unit_test(lent_bytes_are_let_go_later),
+        cmocka_unit_test(kernels_without_it_are_known),
         cmocka_unit_test(window_grows_when_starved_and_shrinks_when_calm),
         cmocka_unit_test(minimal_ring_works),
         cmocka_unit_test(durable_write_and_read),

@@ -92,6 +92,13 @@ static bool next_item(struct populate_feed *f, struct item *item)
 
 /* --- a slot --------------------------------------------------------------- */
 
+/* Also when the last one ends behind populate_turn(): the thread may sleep then. */
+static void look_over(struct populate_feed *f)
+{
+    if (f->dealt && f->busy == 0)
+        atomic_store_explicit(&f->over, true, memory_order_release);
+}
+
 static void slot_free(struct slot *slot)
 {
     struct populate_feed *f = slot->feed;
@@ -99,6 +106,7 @@ static void slot_free(struct slot *slot)
     slot->next = f->free;
     f->free = slot;
     f->busy--;
+    look_over(f);
 }
 
 static void fail(struct populate_feed *f, enum status status)
@@ -151,8 +159,8 @@ static void start_message(struct slot *slot, const struct item *item, struct sli
     summary = summary_of(slot, text);
     if (!summary.at) {
         arena_reset(&slot->arena);
-        slot_free(slot);
         fail(f, STATUS_NO_MEMORY);
+        slot_free(slot);
         return;
     }
     slot->target = (struct store_target){.user = user};
@@ -208,8 +216,7 @@ bool populate_turn(struct thread *t)
         return false;
     while (started < TURN_STARTS && start_next(f))
         started++;
-    if (f->dealt && f->busy == 0)
-        atomic_store_explicit(&f->over, true, memory_order_release);
+    look_over(f);
     return started > 0;
 }
 

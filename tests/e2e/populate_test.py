@@ -125,6 +125,11 @@ def usage():
         p = populate("--data", big, "--users", "3", "--messages", str(1 << 40))
         check("what cannot be enough room is not filled", p.returncode == 1 and "GiB" in p.stderr and
               p.stderr.count("\n") == 1 and not os.listdir(big), p.stderr)
+        for i in range(20):
+            p = populate("--data", os.path.join(folder, "none%d" % i), "--users", "3", "--messages", "0", "--segment-size", "2M")
+            if p.returncode != 0:
+                break
+        check("users without mail are made, time after time", p.returncode == 0, (i, p))
         half = os.path.join(folder, "half")
         run = subprocess.Popen([POPULATE, "--data", half, "--users", "9", "--messages", "9000000"], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)

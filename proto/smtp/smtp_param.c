@@ -281,7 +281,7 @@ enum smtp_reply smtp_params(
     unsigned seen = 0;
 
     for (;;) {
-        struct slice word, value = S("");
+        struct slice word, value = {NULL, 0}; /* "SIZE" is not "SIZE=" */
         enum smtp_reply reply;
         size_t equals, i;
 

@@ -52,10 +52,14 @@ enum smtp_reply smtp_param_hold_until(
 enum smtp_reply smtp_param_by(
     struct slice value, const struct smtp_rules *rules, struct smtp_cmd *cmd)
 {
-    struct slice time = slice_take(&value, slice_find(value, ';'));
-    bool negative = time.len && time.at[0] == '-';
+    struct slice time;
+    bool negative;
     int64_t seconds;
 
+    if (value.len == 0)
+        return SMTP_REPLY_BAD_PARAM;
+    time = slice_take(&value, slice_find(value, ';'));
+    negative = time.len && time.at[0] == '-';
     if (time.len && (negative || time.at[0] == '+'))
         slice_take(&time, 1);
     seconds = take_seconds(time);

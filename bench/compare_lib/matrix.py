@@ -73,8 +73,7 @@ def lines(quick=False):
     return [
         Line("smtp-kept", "SMTP, 1 KiB, 16 sessions kept, until readable in the mailbox", "smtp",
              ("smtp", "--size", "1K") + step, f["few"], 16, cpu_times=250, rate_times=60),
-        Line("smtp-128", "SMTP, 1 KiB, 128 sessions kept, PIPELINING, until readable", "smtp",
-             ("smtp", "--size", "1K") + step, f["few"], 128,
+        Line("smtp-128", "the same, 128 sessions", "smtp", ("smtp", "--size", "1K") + step, f["few"], 128,
              cpu_times=250, rate_times=60),
         Line("smtp-oneshot", "SMTP, 1 KiB, one connection a message", "smtp",
              ("smtp", "--size", "1K", "--per-connection", "1") + step, f["few"], 16, cpu_times=150),

@@ -2,6 +2,11 @@
 
 A case that was too slow with the sanitizers, which multiply all work, or on a busy machine is tried
 once more against the release build: what its limits mean is the time of that.
+
+Two cases write and read one TLS connection in two threads, which Python's ssl before 3.13 does not
+bear (an SSL object has one state for both; the reader then sees an end that nobody sent, in one of
+some hundred runs against any server). These are tried again, a few times: a server that closes does
+so each time. The same is tested from one thread in imap_commands_test and pop3_test.
 """
 import os
 import re
@@ -11,6 +16,8 @@ import sys
 from harness import DOMAIN, RELEASE, RINGMAIL, SHARED, Server, check, finish, free_ports, skip
 
 TOO_SLOW = re.compile(r"took [\d.]+ s \(limit|another connection waited [\d.]+ s")
+TWO_THREADS = {"I18": "cut off at", "P07": "answers missing"}
+TRIES = 5
 
 
 def attack(binary, *cases):
@@ -31,7 +38,7 @@ def attack(binary, *cases):
 if not SHARED:
     skip("attack suite", "RINGMAIL_SHARED is not set")
     finish()
-slow = []
+slow, again = [], []
 lines = attack(RINGMAIL)
 check("there were cases", len(lines) > 50, lines)
 for verdict, case, text in lines:
@@ -39,9 +46,14 @@ for verdict, case, text in lines:
         skip(case, text.strip())
     elif verdict == "not ok" and TOO_SLOW.search(text):
         slow.append(case)
+    elif verdict == "not ok" and TWO_THREADS.get(case, "\n") in text:
+        again.append(case)
     else:
         check(case + text, verdict == "ok")
 if slow:
     for verdict, case, text in attack(RELEASE, *slow):
         check("release build: " + case + text, verdict == "ok")
+for case in again:
+    tries = (attack(RINGMAIL, case) for _ in range(TRIES))
+    check(case + ", again", any(verdict == "ok" for lines in tries for verdict, _, _ in lines))
 finish()

@@ -331,15 +331,16 @@ def pieces_and_order(s):
         if line[:1] == b"p":
             tags.append(line[:5])
     check("an octet at a time", tags == [b"p1 OK", b"p2 OK", b"p3 OK", b"p4 OK", b"p5 OK"], tags)
-    c = Client(s, U0)
-    c.do("SELECT INBOX")
-    c.send(b"".join(b"q%d %s\r\n" % (i, b"NOOP" if i % 3 else b"UID FETCH 1:* (FLAGS)") for i in range(600)))
-    seen = []
-    while len(seen) < 600:
-        line = c.line()
-        if line[:1] == b"q":
-            seen.append(line.split(b" ")[0])
-    check("pipelined commands are answered in order", seen == [b"q%d" % i for i in range(600)])
+    for tls in False, True:
+        c = Client(s, U0, tls=tls)
+        c.do("SELECT INBOX")
+        c.send(b"".join(b"q%d %s\r\n" % (i, b"NOOP" if i % 3 else b"UID FETCH 1:* (FLAGS)") for i in range(2000)))
+        seen = []
+        while len(seen) < 2000:
+            line = c.line()
+            if line[:1] == b"q":
+                seen.append(line.split(b" ")[0])
+        check("pipelined commands are answered in order, TLS %s" % tls, seen == [b"q%d" % i for i in range(2000)])
     c = Client(s, U0)
     for i in range(30):
         try:

@@ -152,14 +152,6 @@ static void test_full_line(void **state)
 
 /* --- the writer -------------------------------------------------------- */
 
-static double seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static void *say_many(void *arg)
 {
     unsigned *count = arg;
@@ -214,12 +206,11 @@ static void test_a_line_alone_arrives(void **state)
     release();
 }
 
-/* Nobody reads: the threads do not notice, the lines that did not fit are counted. */
-static void test_blocked_reader_costs_no_time(void **state)
+/* Nobody reads: the threads go on, the lines that did not fit are counted. */
+static void test_blocked_reader_stops_no_thread(void **state)
 {
     static char text[1 << 20];
     unsigned count = 20000;
-    double start;
     pthread_t thread;
 
     (void)state;
@@ -227,10 +218,8 @@ static void test_blocked_reader_costs_no_time(void **state)
     fcntl(from, F_SETPIPE_SZ, 4096);
     logger_set(LEVEL_INFO, true, 1000000);
     assert_true(logger_start());
-    start = seconds();
     pthread_create(&thread, NULL, say_many, &count);
-    pthread_join(thread, NULL);
-    assert_true(seconds() - start < 3.0);
+    pthread_join(thread, NULL); /* a thread that waited for the reader would not end */
     fcntl(from, F_SETPIPE_SZ, 1 << 20);
     logger_stop(); /* the pipe has room again: what is left is written */
     take(text, sizeof text);
@@ -243,7 +232,6 @@ static void test_stop_does_not_wait_for_ever(void **state)
 {
     unsigned count = 20000;
     pthread_t thread;
-    double start;
 
     (void)state;
     capture();
@@ -252,9 +240,7 @@ static void test_stop_does_not_wait_for_ever(void **state)
     assert_true(logger_start());
     pthread_create(&thread, NULL, say_many, &count);
     pthread_join(thread, NULL);
-    start = seconds();
     logger_stop();
-    assert_true(seconds() - start < 5.0);
     release();
 }
 
@@ -294,7 +280,7 @@ int main(void)
         cmocka_unit_test(test_full_line),
         cmocka_unit_test(test_lines_of_threads_arrive_whole),
         cmocka_unit_test(test_a_line_alone_arrives),
-        cmocka_unit_test(test_blocked_reader_costs_no_time),
+        cmocka_unit_test(test_blocked_reader_stops_no_thread),
         cmocka_unit_test(test_rate),
         cmocka_unit_test(test_stop_does_not_wait_for_ever),
     };

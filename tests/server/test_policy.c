@@ -434,11 +434,13 @@ static void errors_of_an_address(void **state)
         before = delay;
         usleep(2000); /* the keeper may be another thread */
     }
-    /* The fortieth is too many at the keeper; another thread hears of it a little later.
-     */
-    for (int i = 0; i < 50 && before != POLICY_CLOSE; i++) {
-        before = atol(ask(fd, "error\n"));
-        assert_true(before > 2000);
+    /* The fortieth is too many at the keeper; another thread hears of it a little later,
+     * on a crowded machine much later. */
+    for (int i = 0; i < 500 && before != POLICY_CLOSE; i++) {
+        long delay = atol(ask(fd, "error\n"));
+
+        assert_true(delay >= before || delay == POLICY_CLOSE);
+        before = delay;
         usleep(20000);
     }
     assert_int_equal(before, POLICY_CLOSE);

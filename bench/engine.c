@@ -124,11 +124,14 @@ static void begin_drain(struct driver *d)
         d->tally.undone = schedule_backlog(&d->schedule, until - 1);
 }
 
-/* Those who connect to a sink do not stop: it owes them what it has put off so far. */
+/* Those who connect to a sink do not stop: it owes them what it has put off so far. Who
+ * only reads owes nobody anything. */
 static bool run_is_over(const struct driver *d)
 {
     const struct bench *b = d->bench;
 
+    if (b->stop && b->mode->unit)
+        return true;
     return d->busy == 0 &&
         (list_empty(&d->later) ||
             (b->mode->serves && d->now_ns > d->drain_ns + b->o->delay_ns));
@@ -214,14 +217,15 @@ static void *work(void *arg)
     if (!d->broken && b->mode->start)
         b->mode->start(d);
     set_up(d);
-    pthread_barrier_wait(&b->ready);
+    sem_post(&b->ended);
     pthread_barrier_wait(&b->go);
     if (!d->broken)
         run(d);
-    sem_post(&b->over);
+    sem_post(&b->ended);
     pthread_barrier_wait(&b->leave);
     if (d->ring)
         leave_all(d);
+    sem_post(&b->ended);
     return NULL;
 }
 
@@ -231,21 +235,22 @@ static void call(const struct engine_watch *watch, void (*what)(void *arg))
         what(watch->arg);
 }
 
-/* Waits for all threads to end their operations. */
-static void wait_over(struct bench *b, const struct engine_watch *watch)
+/* Waits for all threads to end this phase. */
+static void await(struct bench *b, enum phase phase, const struct engine_watch *watch)
 {
-    unsigned over = 0;
+    unsigned ended = 0;
     struct timespec until;
 
-    while (over < b->threads) {
+    b->phase = phase;
+    while (ended < b->threads) {
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += 200000000;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
-        if (sem_timedwait(&b->over, &until) == 0)
-            over++;
-        else
-            call(watch, watch->tick);
+        if (sem_timedwait(&b->ended, &until) == 0)
+            ended++;
+        else if (watch->tick)
+            watch->tick(watch->arg, b);
     }
 }
 
@@ -260,7 +265,7 @@ bool engine_run(struct bench *b, const struct engine_watch *watch, struct out *w
             0)
         started++;
     CHECK(started == b->threads); /* else those that run would wait for ever */
-    pthread_barrier_wait(&b->ready);
+    await(b, PHASE_SETUP, watch);
     for (unsigned i = 0; i < b->threads; i++)
         if (b->drivers[i].broken && good) {
             out_str(why, b->drivers[i].tally.error_text);
@@ -271,10 +276,11 @@ bool engine_run(struct bench *b, const struct engine_watch *watch, struct out *w
     else
         b->stop = true;
     pthread_barrier_wait(&b->go);
-    wait_over(b, watch);
+    await(b, PHASE_RUN, watch);
     if (good)
         call(watch, watch->over);
     pthread_barrier_wait(&b->leave);
+    await(b, PHASE_LEAVE, watch);
     for (unsigned i = 0; i < b->threads; i++)
         pthread_join(b->drivers[i].thread, NULL);
     return good;

@@ -7,6 +7,8 @@
  *       look at the server <-- all operations have ended
  *                       leave: goodbye
  *
+ * Main waits for each phase to end in all threads, and looks up several times a second.
+ *
  * Threads share nothing while they run but what is fixed. A turn: what is due begins,
  * one ring_enter(), all completions. In a closed loop a client begins the next operation
  * where it ends the one before; in an open loop operations wait, in order of their
@@ -63,12 +65,14 @@ struct driver {
     struct list resting; /* failed to connect; in order of their rest_ns */
     enum phase phase;
     int64_t now_ns, looked_ns;
-    int64_t end_ns;             /* no operation begins after that */
-    int64_t drain_ns;           /* since then none has */
-    unsigned open;              /* clients that are not CLOSED */
-    unsigned settling, unready; /* of the set-up: under way; not there, tried or not */
-    unsigned joined, failing;   /* likewise: all of them; connections that failed */
-    bool broken;                /* the ring, or the set-up */
+    int64_t end_ns;   /* no operation begins after that */
+    int64_t drain_ns; /* since then none has */
+    unsigned open;    /* clients that are not CLOSED */
+    /* of the set-up: under way; not there, tried or not; all of them; failures so far */
+    unsigned settling;
+    _Atomic unsigned unready; /* looked at by main, too */
+    unsigned joined, failing;
+    bool broken; /* the ring, or the set-up */
     struct schedule schedule;
     uint64_t started, quota; /* operations */
     uint64_t busy;           /* clients with an operation */
@@ -88,17 +92,18 @@ struct bench {
     bool holding;         /* nobody gets operations */
     bool ledgers;         /* what is acknowledged is to be remembered */
     void *extra;          /* the mode's */
-    pthread_barrier_t ready, go, leave;
-    sem_t over;
+    enum phase phase;     /* that main waits for */
+    pthread_barrier_t go, leave;
+    sem_t ended;       /* a thread has ended a phase */
     _Atomic bool stop; /* end early: SIGINT */
 };
 
 /* What is called by main between the phases; any may be NULL. */
 struct engine_watch {
-    void (*before)(void *arg); /* nothing is connected yet */
-    void (*ready)(void *arg);  /* connections are up, the run begins */
-    void (*tick)(void *arg);   /* several times a second, in the run */
-    void (*over)(void *arg);   /* all operations have ended, connections still stand */
+    void (*before)(void *arg);                /* nothing is connected yet */
+    void (*ready)(void *arg);                 /* connections are up, the run begins */
+    void (*tick)(void *arg, struct bench *b); /* several times a second, in all phases */
+    void (*over)(void *arg); /* all operations have ended, connections still stand */
     void *arg;
 };
 

@@ -92,10 +92,9 @@ bool engine_open(
             out_str(why, "out of memory; write fewer --connections");
             return false;
         }
-    pthread_barrier_init(&b->ready, NULL, b->threads + 1);
     pthread_barrier_init(&b->go, NULL, b->threads + 1);
     pthread_barrier_init(&b->leave, NULL, b->threads + 1);
-    sem_init(&b->over, 0, 0);
+    sem_init(&b->ended, 0, 0);
     return true;
 }
 

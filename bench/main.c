@@ -20,6 +20,7 @@ struct run {
     struct watch_cpu cpu_before, cpu_after;
     struct watch_disk disk_before, disk_after;
     int64_t memory_idle, memory_ready, memory_over;
+    struct progress shown;
     bool progress;
 };
 
@@ -55,12 +56,14 @@ static void on_ready(void *arg)
     r->cpu_before = watch_cpu(&r->watch);
 }
 
-static void on_tick(void *arg)
+static void on_tick(void *arg, struct bench *b)
 {
     struct run *r = arg;
 
     if (r->progress)
-        report_progress(&r->bench, clock_monotonic_ns(), stderr);
+        report_progress(&r->shown, b, clock_monotonic_ns(), stderr);
+    if (b != &r->bench && r->bench.stop)
+        b->stop = true; /* one that reads back what ours has sent */
 }
 
 static void on_over(void *arg)
@@ -70,8 +73,6 @@ static void on_over(void *arg)
     r->cpu_after = watch_cpu(&r->watch);
     r->disk_after = watch_disk(&r->watch);
     r->memory_over = watch_memory(&r->watch);
-    if (r->progress)
-        fputs("\r\033[K", stderr);
 }
 
 /* --- figures -------------------------------------------------------------- */
@@ -195,16 +196,28 @@ static void take_signals(struct bench *b)
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
 
     running = b;
+    b->stop = false;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+}
+
+/* An interrupt has ended the run, not yet this. */
+static void verify(struct run *r, struct verify_result *result)
+{
+    const struct engine_watch watch = {.tick = on_tick, .arg = r};
+
+    take_signals(&r->bench);
+    verify_run(&r->bench, &watch, result);
+    if (r->progress)
+        report_progress_clear(stderr);
 }
 
 static int finish_run(struct run *r)
 {
     struct tally *sum = calloc(1, sizeof *sum);
     struct figures f = {.o = &r->options, .mode = r->bench.mode, .sum = sum};
-    struct verify_result verify = {0};
+    struct verify_result found = {0};
     bool good;
 
     CHECK(sum);
@@ -213,10 +226,10 @@ static int finish_run(struct run *r)
     fill_server(r, &f);
     judge_driver(&r->bench, &f);
     if (r->options.verify.len) {
-        verify_run(&r->bench, &verify);
-        f.verify = &verify;
+        verify(r, &found);
+        f.verify = &found;
     }
-    good = write_all(&f) && sum->errors == 0 && verify_is_good(&verify);
+    good = write_all(&f) && sum->errors == 0 && verify_is_good(&found);
     free(sum);
     return good ? EXIT_GOOD : EXIT_BAD;
 }
@@ -226,6 +239,7 @@ static int drive(struct run *r, struct out *why)
     const struct options *o = &r->options;
     const struct engine_watch watch = {on_before, on_ready, on_tick, on_over, r};
     int status = EXIT_BAD;
+    bool good;
 
     r->bench.ledgers = o->verify.len > 0;
     if (!can_write("--json ", o->json, why) || !can_write("--csv ", o->csv, why) ||
@@ -233,12 +247,14 @@ static int drive(struct run *r, struct out *why)
         return fail(EXIT_USAGE, out_slice(why));
     r->progress = o->progress == 1 || (o->progress == 2 && isatty(STDERR_FILENO));
     take_signals(&r->bench);
-    if (!engine_open(&r->bench, o, mode_find(o), why))
+    if (!engine_open(&r->bench, o, mode_find(o), why)) {
         status = fail(EXIT_USAGE, out_slice(why));
-    else if (!engine_run(&r->bench, &watch, why))
-        status = fail(EXIT_BAD, out_slice(why));
-    else
-        status = finish_run(r);
+    } else {
+        good = engine_run(&r->bench, &watch, why);
+        if (r->progress)
+            report_progress_clear(stderr);
+        status = good ? finish_run(r) : fail(EXIT_BAD, out_slice(why));
+    }
     engine_close(&r->bench);
     letters_close(&r->bench.letters);
     return status;

@@ -16,6 +16,7 @@
 
 struct mode {
     const char *name;
+    const char *unit; /* of one that only reads: what it reads; for the progress line */
     size_t session_bytes;
     /* Octets that may be written (not lent) before an answer must come. */
     size_t (*out_bytes)(const struct options *o);

@@ -139,7 +139,8 @@ const struct flag options_table[] = {
     FLAG(TEXT, csv, "csv", "FILE|-", "", 0, 0, ALL,
         "Adds a row; a new file gets a line of headings first."),
     FLAG(WORD, progress, "progress", "no|yes|auto", "auto", 0, 0, ALL,
-        "A line on standard error while it runs; auto: on a terminal."),
+        "A line on standard error while it sets up, runs, reads back; auto: on a "
+        "terminal."),
     FLAG(SWITCH, quiet, "quiet", "", "", 0, 0, ALL, "No report in words."),
     FLAG(SWITCH, help, "help", "", "", 0, 0, ALL, "This text."),
 };

@@ -2,6 +2,8 @@
 
 #include "bench/mode.h"
 
+static const uint64_t count_shown_max = 1ull << 40; /* more: it is not bounded by count */
+
 /* --- arithmetic ----------------------------------------------------------- */
 
 static double rate_of(const struct figures *f)
@@ -340,23 +342,59 @@ void report_csv(const struct figures *f, FILE *to)
 
 /* --- progress ------------------------------------------------------------- */
 
-void report_progress(const struct bench *b, int64_t now_ns, FILE *to)
+static void progress_set_up(const struct bench *b, FILE *to)
 {
-    static uint64_t before;
-    static int64_t before_ns;
-    uint64_t operations = 0, errors = 0;
-    double seconds;
+    unsigned all = 0, missing = 0;
+
+    for (unsigned i = 0; i < b->threads; i++) {
+        all += b->drivers[i].joined;
+        missing += b->drivers[i].unready;
+    }
+    fprintf(to, "\r%u of %u connections are set up", all - missing, all);
+}
+
+static void progress_run(
+    struct progress *p, const struct bench *b, int64_t now_ns, FILE *to)
+{
+    const char *unit = b->mode->unit ? b->mode->unit : "operations";
+    uint64_t operations = 0, bytes = 0;
+    double seconds = (double)(now_ns - p->at_ns) / 1e9;
 
     for (unsigned i = 0; i < b->threads; i++) {
         operations += b->drivers[i].tally.operations;
-        errors += b->drivers[i].tally.errors;
+        bytes += b->drivers[i].tally.bytes_in;
     }
-    seconds = (double)(now_ns - before_ns) / 1e9;
-    if (before_ns)
-        fprintf(to, "\r%llu operations, %.0f/s, %llu errors\033[K",
-            (unsigned long long)operations, (double)(operations - before) / seconds,
-            (unsigned long long)errors);
-    before = operations;
-    before_ns = now_ns;
+    if (b->o->count <= count_shown_max)
+        fprintf(to, "\r%llu of %llu %s", (unsigned long long)operations,
+            (unsigned long long)b->o->count, unit);
+    else
+        fprintf(to, "\r%llu %s", (unsigned long long)operations, unit);
+    if (b->mode->unit)
+        fprintf(to, ", %.1f MiB", (double)bytes / 1048576);
+    else if (p->at_ns)
+        fprintf(to, ", %.0f/s", (double)(operations - p->operations) / seconds);
+    *p = (struct progress){operations, now_ns};
+}
+
+void report_progress(struct progress *p, const struct bench *b, int64_t now_ns, FILE *to)
+{
+    uint64_t errors = 0;
+
+    for (unsigned i = 0; i < b->threads; i++)
+        errors += b->drivers[i].tally.errors;
+    if (b->phase == PHASE_SETUP)
+        progress_set_up(b, to);
+    else if (b->phase == PHASE_RUN)
+        progress_run(p, b, now_ns, to);
+    else
+        fputs("\rclosing connections", to);
+    fprintf(
+        to, ", %llu error%s\033[K", (unsigned long long)errors, errors == 1 ? "" : "s");
+    fflush(to);
+}
+
+void report_progress_clear(FILE *to)
+{
+    fputs("\r\033[K", to);
     fflush(to);
 }

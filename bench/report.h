@@ -26,5 +26,12 @@ void report_json(const struct figures *f, FILE *to);
 /* The line of headings, and the row. */
 void report_csv_head(FILE *to);
 void report_csv(const struct figures *f, FILE *to);
-/* One line, drawn over the one before. */
-void report_progress(const struct bench *b, int64_t now_ns, FILE *to);
+
+/* The line of the moment, drawn over the one before: connections of the set-up, then
+ * operations, then goodbyes. Begin with zeros, and again before each run. */
+struct progress {
+    uint64_t operations;
+    int64_t at_ns;
+};
+void report_progress(struct progress *p, const struct bench *b, int64_t now_ns, FILE *to);
+void report_progress_clear(FILE *to);

@@ -16,6 +16,7 @@ static const int64_t pause_ns = 300000000;
 /* What the clients share; all of them run in one thread. */
 struct check {
     struct bench *run;
+    const struct engine_watch *watch;
     struct verify_result *result;
     uint64_t *users; /* those to be read */
     uint64_t user_count;
@@ -226,6 +227,7 @@ static void ended(struct client *c)
 
 static const struct mode mode_verify = {
     .name = "verify",
+    .unit = "mailboxes read back",
     .session_bytes = sizeof(struct session),
     .bulk = true,
     .single = true,
@@ -251,7 +253,6 @@ static void read_all(struct check *check)
 {
     static struct bench b;
     struct options o = *check->run->o;
-    const struct engine_watch watch = {0};
     char buffer[OPTIONS_WHY_MAX];
     struct out why = out_of(buffer, sizeof buffer);
 
@@ -264,8 +265,10 @@ static void read_all(struct check *check)
     o.rate = 0;
     o.time_ns = INT64_MAX / 4;
     b = (struct bench){.extra = check};
-    if (!engine_open(&b, &o, &mode_verify, &why) || !engine_run(&b, &watch, &why))
+    if (!engine_open(&b, &o, &mode_verify, &why) || !engine_run(&b, check->watch, &why))
         say_error(check->result, out_slice(&why));
+    else if (b.stop)
+        say_error(check->result, S("interrupted"));
     else if (b.drivers[0].tally.errors)
         say_error(check->result, slice_str(b.drivers[0].tally.error_text));
     engine_close(&b);
@@ -303,9 +306,10 @@ static void count_all(struct check *check)
     }
 }
 
-void verify_run(struct bench *run, struct verify_result *result)
+void verify_run(
+    struct bench *run, const struct engine_watch *watch, struct verify_result *result)
 {
-    struct check check = {.run = run, .result = result};
+    struct check check = {.run = run, .watch = watch, .result = result};
     int64_t until = clock_monotonic_ns() + run->o->verify_wait_ns;
     const struct timespec pause = {.tv_nsec = pause_ns};
 

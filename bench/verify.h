@@ -17,8 +17,9 @@ struct verify_result {
 };
 
 /* When `run` has ended; for servers that deliver later what they took, again and again
- * while something is missing, up to --verify-wait. */
-void verify_run(struct bench *run, struct verify_result *result);
+ * while something is missing, up to --verify-wait. The tick of `watch` may stop it. */
+void verify_run(
+    struct bench *run, const struct engine_watch *watch, struct verify_result *result);
 static inline bool verify_is_good(const struct verify_result *r)
 {
     return !*r->error && r->missing == 0 && r->twice == 0 && r->different == 0;

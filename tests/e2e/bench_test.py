@@ -488,12 +488,27 @@ def test_end_of_server():
           j["driver"]["not_begun"] > 100, j)
 
 
+def interrupted(words, *args):
+    """Exit status and report of a run that is interrupted once its progress line says `words`; None: it never does."""
+    p = subprocess.Popen([BENCH, *map(str, args), "--progress", "yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    seen = ""
+    while words not in seen and (c := p.stderr.read(1)):
+        seen += c
+    p.send_signal(signal.SIGINT)
+    out, said = p.communicate(timeout=120)
+    return (p.returncode, out + said) if words in seen else (None, seen)
+
+
 def test_silence():
-    with socket.socket() as silent:
+    with socket.socket() as silent, Sink() as sink:
         silent.bind(("127.0.0.1", 0))
-        silent.listen(5)
-        code, said, j = bench("smtp", "--to", "127.0.0.1:%d" % silent.getsockname()[1], "--count", 2, "--timeout", "0.3s",
-                              "--per-connection", 1)
+        silent.listen(50)
+        place = "127.0.0.1:%d" % silent.getsockname()[1]
+        code, said = interrupted("0 of 6 connections are set up, 0 errors", "imap", "--to", place, "--connections", 6, "--threads", 2)
+        check("the set-up shows its progress", code == 1 and "interrupted" in said, (code, said))
+        code, said = interrupted("0 of 3 mailboxes read back", "smtp", "--to", sink, "--user-count", 3, "--count", 9, "--verify", place)
+        check("reading back shows its progress, and an interrupt ends it", code == 1 and "interrupted" in said, (code, said))
+        code, said, j = bench("smtp", "--to", place, "--count", 2, "--timeout", "0.3s", "--per-connection", 1)
     check("silence is an error in time", code == 1 and j["errors"] == 2 and "--timeout" in j["error_text"], (said, j))
 
 

@@ -281,6 +281,13 @@ void conn_close(struct conn *c)
     conn_touch(c);
 }
 
+void conn_part(struct conn *c)
+{
+    if (!c->closing && !c->tls && c->in.len == 0)
+        conn_set(c, CONN_PARTING, true);
+    conn_close(c);
+}
+
 /* With unsent output the peer is told by a reset, and the kernel keeps nothing. */
 void conn_fail(struct conn *c, int error)
 {
@@ -315,14 +322,13 @@ void conn_abort(struct conn *c)
 static void hang_up(struct conn *c)
 {
     if (c->tls && c->secure) {
-        tls_close(c->tls);
         conn_tls_end(c);
         if (c->output) {
             conn_flush(c);
             return;
         }
     }
-    if (conn_has(c, CONN_FIN)) {
+    if (conn_has(c, CONN_FIN | CONN_PARTING)) {
         c->state = CONN_ENDING;
         return;
     }

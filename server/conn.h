@@ -152,6 +152,9 @@ struct slice conn_tls_text(const struct conn *c, char *at, size_t cap);
 
 /* Sends what is in c->out, then closes; input is ignored from now on. */
 void conn_close(struct conn *c);
+/* The same after the peer's QUIT or LOGOUT. In clear it has nothing left to say, so
+ * nobody waits for it to close, too. */
+void conn_part(struct conn *c);
 /* Closes at once (TCP reset where that helps). closed() comes later this turn or after
  * it, never from inside. */
 void conn_abort(struct conn *c);

@@ -167,6 +167,7 @@ static bool wants_input(const struct conn *c)
     case CONN_OPEN:
         return conn_stashed(c) < c->input_limit;
     case CONN_FLUSHING:
+        return !conn_has(c, CONN_PARTING) && c->bulk_bytes < LINGER_BYTES_MAX;
     case CONN_LINGERING:
         return c->bulk_bytes < LINGER_BYTES_MAX;
     case CONN_OPENING:

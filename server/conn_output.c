@@ -269,16 +269,26 @@ bool conn_sends_promptly(const struct conn *c)
     return c->send.pending && c->output && c->output->prompt;
 }
 
+/* The end of the stream follows. */
+static bool is_last(const struct conn *c, size_t bytes)
+{
+    const struct conn_output *o = c->output;
+
+    return conn_is(c, CONN_FLUSHING) && !o->plain.head && bytes == o->wire.bytes;
+}
+
 static void send_copying(struct conn *c, size_t count, size_t bytes)
 {
+    struct ring *ring = c->thread->ring;
     struct conn_output *o = c->output;
 
-    if (count == 1) {
-        ring_send(c->thread->ring, &c->send, c->fd, o->iov[0].iov_base, bytes);
-    } else {
-        o->msg = (struct msghdr){.msg_iov = o->iov, .msg_iovlen = count};
-        ring_sendmsg(c->thread->ring, &c->send, c->fd, &o->msg);
-    }
+    o->msg = (struct msghdr){.msg_iov = o->iov, .msg_iovlen = count};
+    if (is_last(c, bytes))
+        ring_sendmsg_last(ring, &c->send, c->fd, &o->msg);
+    else if (count == 1)
+        ring_send(ring, &c->send, c->fd, o->iov[0].iov_base, bytes);
+    else
+        ring_sendmsg(ring, &c->send, c->fd, &o->msg);
 }
 
 static void start_send(struct conn *c)
@@ -338,6 +348,8 @@ void conn_flush(struct conn *c)
         conn_fail(c, EPROTO);
         return;
     }
+    if (c->secure && conn_is(c, CONN_FLUSHING) && !o->plain.head)
+        conn_tls_end(c); /* its last record goes with the others */
     if (c->send.pending)
         return;
     if (o->wire.head)

@@ -6,6 +6,8 @@
  *   OPENING --up--> HANDSHAKE --done--> OPEN --conn_close()--> FLUSHING --drained-->
  *   LINGERING --peer closed--> ENDING --ops landed--> CLOSED --conn_free()
  *
+ *   FLUSHING --drained, after conn_part()--> ENDING
+ *
  *   OPEN --conn_move()--> MOVING --arrived--> OPEN, on the other thread
  *   any --conn_abort()--> ENDING
  */
@@ -40,7 +42,7 @@ enum conn_flag {
     CONN_RUNNING = 1024,   /* inside session code */
     CONN_STARTING = 2048,  /* conn_starttls() was called: handshake comes next */
     CONN_TOLD = 4096,      /* stop() has been called */
-    CONN_HUNG_UP = 8192,   /* shutdown(2) of our side is done */
+    CONN_PARTING = 8192,   /* the peer has said goodbye, too: nothing more comes */
     CONN_FIN = 16384,      /* the transport has ended, whatever TLS says */
     CONN_PARKED = 32768,   /* in thread_state->handshakes */
 };

@@ -163,8 +163,11 @@ bool conn_tls_begin(struct conn *c)
     return true;
 }
 
+/* One that is closing says so to the peer. */
 void conn_tls_end(struct conn *c)
 {
+    if (conn_is(c, CONN_FLUSHING) && c->tls && c->secure)
+        tls_close(c->tls);
     tls_free(c->tls);
     c->tls = NULL;
 }

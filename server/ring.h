@@ -86,6 +86,9 @@ void ring_receive_into(struct ring *r, struct op *op, int fd, void *at, size_t l
  * socket may be in flight. */
 void ring_send(struct ring *r, struct op *op, int fd, const void *at, size_t len);
 void ring_sendmsg(struct ring *r, struct op *op, int fd, const struct msghdr *msg);
+/* The same for the last bytes of a stream: they stay in the socket until shutdown(2) or
+ * close(), at once from done(), and leave in one packet with its end. */
+void ring_sendmsg_last(struct ring *r, struct op *op, int fd, const struct msghdr *msg);
 /* The same without copying the bytes. done() runs as for ring_sendmsg(), then the socket
  * may have its next send; with RING_MORE the bytes still are the kernel's, mostly until
  * the peer has them, and done() runs once more, with RING_LET_GO. Failed for lack of

@@ -89,6 +89,14 @@ void ring_sendmsg(struct ring *r, struct op *op, int fd, const struct msghdr *ms
     give(sqe, op);
 }
 
+void ring_sendmsg_last(struct ring *r, struct op *op, int fd, const struct msghdr *msg)
+{
+    struct io_uring_sqe *sqe = ring_entry(r);
+
+    io_uring_prep_sendmsg(sqe, fd, msg, MSG_WAITALL | MSG_NOSIGNAL | MSG_MORE);
+    give(sqe, op);
+}
+
 void ring_sendmsg_zero_copy(
     struct ring *r, struct op *op, int fd, const struct msghdr *msg)
 {

@@ -25,7 +25,7 @@ enum turn imap_step_logout(struct session_imap *s)
     imap_put_status(&s->conn.out, S("*"), S("BYE"), S(""), S("Goodbye"));
     imap_put_status(
         &s->conn.out, s->work->cmd.tag, S("OK"), S(""), S("LOGOUT completed"));
-    conn_close(&s->conn);
+    conn_part(&s->conn);
     return TURN_WAIT;
 }
 

@@ -25,6 +25,13 @@ void pop3_bye(struct session_pop3 *s, enum pop3_reply reply)
     hang_up(s);
 }
 
+void pop3_part(struct session_pop3 *s, enum pop3_reply reply)
+{
+    pop3_say(s, reply);
+    pop3_drop_close(s);
+    conn_part(&s->conn);
+}
+
 void pop3_refuse(struct session_pop3 *s, enum pop3_reply reply)
 {
     if (s->errors < UINT16_MAX)
@@ -69,7 +76,7 @@ static void quit(struct session_pop3 *s)
     if (s->state == POP3_MAIL)
         pop3_update(s);
     else
-        pop3_bye(s, POP3_REPLY_BYE);
+        pop3_part(s, POP3_REPLY_BYE);
 }
 
 static enum pop3_turn perform(struct session_pop3 *s, const struct pop3_cmd *cmd)

@@ -323,11 +323,11 @@ void pop3_update(struct session_pop3 *s)
     unsigned count = 0;
 
     if (d->deleted == 0) {
-        pop3_bye(s, POP3_REPLY_BYE);
+        pop3_part(s, POP3_REPLY_BYE);
         return;
     }
     if (!collect(d, &count)) {
-        pop3_bye(s, POP3_REPLY_NOT_STORED);
+        pop3_part(s, POP3_REPLY_NOT_STORED);
         return;
     }
     *e = (struct expunge_op){
@@ -346,7 +346,7 @@ enum pop3_turn pop3_update_step(struct session_pop3 *s)
     if (d->status == STATUS_OK) {
         s->deleted = d->deleted;
         stats_end(&s->conn.thread->stats, TIMES_pop3_quit, s->since_ns);
-        pop3_bye(s, POP3_REPLY_BYE);
+        pop3_part(s, POP3_REPLY_BYE);
         return POP3_WAIT;
     }
     if (event_begin(&e, LEVEL_ERROR, "pop3-not-deleted")) {
@@ -355,6 +355,6 @@ enum pop3_turn pop3_update_step(struct session_pop3 *s)
         event_string(&e, "status", status_text(d->status));
         event_end(&e);
     }
-    pop3_bye(s, POP3_REPLY_NOT_STORED);
+    pop3_part(s, POP3_REPLY_NOT_STORED);
     return POP3_WAIT;
 }

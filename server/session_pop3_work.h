@@ -160,6 +160,8 @@ static inline enum pop3_turn pop3_pace(struct session_pop3 *s, int32_t units)
 void pop3_say(struct session_pop3 *s, enum pop3_reply reply);
 /* Says it, gives the maildrop back and closes; nothing may be owed. */
 void pop3_bye(struct session_pop3 *s, enum pop3_reply reply);
+/* The same as the answer to QUIT. */
+void pop3_part(struct session_pop3 *s, enum pop3_reply reply);
 /* Says what is wrong with a command; one too many ends the session. */
 void pop3_refuse(struct session_pop3 *s, enum pop3_reply reply);
 /* The command is answered: the next one. */

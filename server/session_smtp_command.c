@@ -189,7 +189,8 @@ static enum smtp_turn perform(struct session_smtp *s, const struct smtp_cmd *cmd
         smtp_say(s, SMTP_REPLY_OK);
         break;
     case SMTP_VERB_QUIT:
-        smtp_bye(s, SMTP_REPLY_BYE);
+        smtp_say(s, SMTP_REPLY_BYE);
+        conn_part(&s->conn);
         break;
     case SMTP_VERB_VRFY:
         smtp_verify(s, cmd);

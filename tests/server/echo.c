@@ -57,6 +57,9 @@ static bool on_word(struct echo *e, struct slice word, uint64_t number)
     if (slice_eq(word, S("quit"))) {
         out_str(&c->out, "bye\n");
         conn_close(c);
+    } else if (slice_eq(word, S("part"))) {
+        out_str(&c->out, "bye\n");
+        conn_part(c);
     } else if (slice_eq(word, S("abort"))) {
         conn_abort(c);
     } else if (slice_eq(word, S("who"))) {
@@ -124,9 +127,9 @@ static bool step_sink(struct echo *e)
 
 static bool is_known(struct slice word)
 {
-    static const struct slice words[] = {SI("quit"), SI("abort"), SI("who"), SI("move"),
-        SI("starttls"), SI("tls"), SI("big"), SI("lend"), SI("lent"), SI("sink"),
-        SI("wait"), SI("timeout")};
+    static const struct slice words[] = {SI("quit"), SI("part"), SI("abort"), SI("who"),
+        SI("move"), SI("starttls"), SI("tls"), SI("big"), SI("lend"), SI("lent"),
+        SI("sink"), SI("wait"), SI("timeout")};
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (slice_eq(word, words[i]))

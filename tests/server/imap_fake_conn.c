@@ -121,6 +121,11 @@ void conn_close(struct conn *c)
     c->closing = true;
 }
 
+void conn_part(struct conn *c)
+{
+    conn_close(c);
+}
+
 void conn_abort(struct conn *c)
 {
     c->closing = true;

@@ -59,6 +59,32 @@ static void last_reply_survives_unread_input(void **state)
     server_end(p);
 }
 
+/* Whoever says goodbye need not close first; after a close of the server's own accord the
+ * peer may have more to say, and is not told off for it. */
+static void parting_waits_for_nobody(void **state)
+{
+    struct process *p = server_begin(NULL);
+    int waits = client_open(PORT_PLAIN), parts = client_open(PORT_PLAIN);
+
+    (void)state;
+    assert_line(waits, "hello\n");
+    assert_line(parts, "hello\n");
+    client_send(waits, "quit\n");
+    assert_line(waits, "bye\n");
+    assert_true(client_at_end(waits));
+    client_send(parts, "big 20\npart\n");
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(strlen(client_line(parts)), 1024);
+    assert_line(parts, "bye\n");
+    assert_true(client_at_end(parts));
+    assert_true(wait_for_connections(p, 1));
+    for (int i = 0; i < 10; i++)
+        client_send(waits, "still there\n");
+    close(parts);
+    close(waits);
+    server_end(p);
+}
+
 static void half_closed_peer_gets_its_replies(void **state)
 {
     struct process *p = server_begin(NULL);
@@ -303,9 +329,9 @@ static void act_madly(int fd, unsigned *seed)
 {
     static const char *const words[] = {"who\n", "big %u\n", "lend %u\n", "move %u\n",
         "wait\n", "text\n", "sink %u\n", "lent\n", "hal", "quit\n", "abort\n",
-        "timeout %u\n"};
+        "timeout %u\n", "part\n"};
     char text[64], back[2000];
-    unsigned n = (unsigned)rand_r(seed) % 12, size = (unsigned)rand_r(seed) % 3000;
+    unsigned n = (unsigned)rand_r(seed) % 13, size = (unsigned)rand_r(seed) % 3000;
 
     if (n == 3)
         size %= 2;
@@ -703,6 +729,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_dialogue_at_every_split),
         cmocka_unit_test(last_reply_survives_unread_input),
+        cmocka_unit_test(parting_waits_for_nobody),
         cmocka_unit_test(half_closed_peer_gets_its_replies),
         cmocka_unit_test(answers_of_one_turn_all_go_out),
         cmocka_unit_test(congestion_bounds_memory),

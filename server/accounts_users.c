@@ -11,6 +11,7 @@
 #include "server/accounts_state.h"
 #include "server/config.h"
 #include "server/network.h"
+#include "server/pages.h"
 #include "server/password.h"
 
 enum {
@@ -229,6 +230,7 @@ static bool make_room(struct accounts_build *b, unsigned lines)
             memcpy(a->text, b->source->users.at, a->text_bytes);
     }
     a->list = calloc(lines, sizeof *a->list);
+    pages_huge(a->list, lines * sizeof *a->list);
     return (a->text && a->list && name_index_init(&a->by_name, lines, a->key)) ||
         accounts_no_memory(b);
 }

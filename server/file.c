@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/pages.h"
+
 enum { COPY_BYTES = 1 << 20 };
 
 char *file_path(const char *dir, const char *name)
@@ -26,6 +28,7 @@ static bool read_all(int fd, size_t size, struct file_bytes *bytes)
     bytes->at = malloc(size + 1);
     if (!bytes->at)
         return false;
+    pages_huge(bytes->at, size + 1);
     while (len < size) {
         ssize_t n = read(fd, bytes->at + len, size - len);
 

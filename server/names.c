@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "proto/base/check.h"
+#include "server/pages.h"
 
 bool name_index_init(struct names *n, uint32_t count, uint64_t key)
 {
@@ -12,6 +13,7 @@ bool name_index_init(struct names *n, uint32_t count, uint64_t key)
         size *= 2;
     CHECK(size <= 1ull << 31);
     n->slots = calloc(size, sizeof *n->slots);
+    pages_huge(n->slots, size * sizeof *n->slots);
     n->mask = (uint32_t)size - 1;
     n->key = key;
     return n->slots != NULL;

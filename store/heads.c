@@ -4,7 +4,7 @@
 
 #include "store/records.h"
 
-enum { BLOCK = 1024, NONE = UINT32_MAX, BUCKETS_MAX = 1 << 30 };
+enum { BLOCK = 256, NONE = UINT32_MAX, BUCKETS_MAX = 1 << 30 };
 
 struct head *heads_at(const struct heads *h, uint32_t i)
 {
@@ -30,7 +30,7 @@ static uint32_t *bucket(const struct head_table *t, uint64_t hash)
     return &t->blocks[i / BLOCK][i % BLOCK];
 }
 
-static bool block_add(struct head_table *t)
+static bool block_add(struct heads *h, struct head_table *t)
 {
     uint32_t at = t->buckets / BLOCK;
     uint32_t *block;
@@ -44,7 +44,7 @@ static bool block_add(struct head_table *t)
         t->blocks = blocks;
         t->block_cap = cap;
     }
-    block = malloc(BLOCK * sizeof *block);
+    block = head_memory_take(&h->memory, BLOCK * sizeof *block);
     if (!block)
         return false;
     t->blocks[at] = block;
@@ -52,10 +52,10 @@ static bool block_add(struct head_table *t)
 }
 
 /* An empty table of `buckets` buckets, a power of two and at least BLOCK. */
-static bool table_init(struct head_table *t, uint32_t buckets)
+static bool table_init(struct heads *h, struct head_table *t, uint32_t buckets)
 {
     while (t->buckets < buckets) {
-        if (!block_add(t))
+        if (!block_add(h, t))
             return false;
         memset(t->blocks[t->buckets / BLOCK], 0xff, BLOCK * sizeof(uint32_t));
         t->buckets += BLOCK;
@@ -66,8 +66,6 @@ static bool table_init(struct head_table *t, uint32_t buckets)
 
 static void table_free(struct head_table *t)
 {
-    for (uint32_t i = 0; i < (t->buckets + BLOCK - 1) / BLOCK; i++)
-        free(t->blocks[i]);
     free(t->blocks);
     *t = (struct head_table){0};
 }
@@ -106,7 +104,7 @@ static void split(struct heads *h, struct head_table *t, hash_fn *hash, link_fn 
     uint32_t from = t->buckets - (t->mask + 1), to = t->buckets;
     uint32_t at, *bucket_from, *bucket_to;
 
-    if (to % BLOCK == 0 && !block_add(t))
+    if (to % BLOCK == 0 && !block_add(h, t))
         return; /* a table that is too full is only slower */
     bucket_from = &t->blocks[from / BLOCK][from % BLOCK];
     bucket_to = &t->blocks[to / BLOCK][to % BLOCK];
@@ -158,7 +156,7 @@ static bool table_remove(struct heads *h, struct head_table *t, hash_fn *hash,
 enum status heads_init(struct heads *h, uint64_t key)
 {
     *h = (struct heads){.free = NONE, .key = key};
-    if (!table_init(&h->by_name, BLOCK) || !table_init(&h->by_id, BLOCK)) {
+    if (!table_init(h, &h->by_name, BLOCK) || !table_init(h, &h->by_id, BLOCK)) {
         heads_free(h);
         return STATUS_NO_MEMORY;
     }
@@ -174,25 +172,25 @@ enum status heads_expect(struct heads *h, uint64_t count)
         buckets *= 2;
     table_free(&h->by_name);
     table_free(&h->by_id);
-    return table_init(&h->by_name, buckets) && table_init(&h->by_id, buckets)
+    return table_init(h, &h->by_name, buckets) && table_init(h, &h->by_id, buckets)
         ? STATUS_OK
         : STATUS_NO_MEMORY;
 }
 
 void heads_free(struct heads *h)
 {
-    for (uint32_t i = 0; i < h->slots; i++)
-        free(slot(h, i)->name);
-    for (uint32_t i = 0; i < h->block_count; i++)
-        free(h->blocks[i]);
     free(h->blocks);
     table_free(&h->by_name);
     table_free(&h->by_id);
+    head_memory_free(&h->memory);
     *h = (struct heads){.free = NONE};
 }
 
 static bool grow(struct heads *h)
 {
+    const size_t bytes = BLOCK * sizeof(struct head);
+    struct head *block;
+
     if (h->block_count == h->block_cap) {
         uint32_t cap = h->block_cap ? 2 * h->block_cap : 16;
         struct head **blocks = realloc(h->blocks, cap * sizeof *blocks);
@@ -202,10 +200,11 @@ static bool grow(struct heads *h)
         h->blocks = blocks;
         h->block_cap = cap;
     }
-    h->blocks[h->block_count] = calloc(BLOCK, sizeof(struct head));
-    if (!h->blocks[h->block_count])
+    block = head_memory_take(&h->memory, bytes);
+    if (!block)
         return false;
-    h->block_count++;
+    memset(block, 0, bytes);
+    h->blocks[h->block_count++] = block;
     return true;
 }
 
@@ -224,12 +223,14 @@ static bool take_slot(struct heads *h, uint32_t *at)
 
 struct head *heads_add(struct heads *h, uint64_t id, struct slice name)
 {
-    char *copy = malloc(name.len + 1);
+    char *copy = head_memory_name(&h->memory, name.len + 1);
     struct head *head;
     uint32_t at;
 
-    if (!copy || !take_slot(h, &at)) {
-        free(copy);
+    if (!copy)
+        return NULL;
+    if (!take_slot(h, &at)) {
+        head_memory_name_free(&h->memory, copy, name.len + 1);
         return NULL;
     }
     memcpy(copy, name.at, name.len);
@@ -259,7 +260,7 @@ void heads_remove(struct heads *h, struct head *head)
     table_remove(h, &h->by_id, hash_id, id_link, head);
     h->count--;
     h->name_bytes -= head->name_bytes + 1u;
-    free(head->name);
+    head_memory_name_free(&h->memory, head->name, head->name_bytes + 1u);
     *head = (struct head){.id_link = h->free};
     h->free = at;
 }

@@ -10,6 +10,7 @@
 
 #include "proto/base/check.h"
 #include "proto/base/slice.h"
+#include "store/head_memory.h"
 
 struct user;
 
@@ -55,6 +56,7 @@ struct heads {
     uint32_t count;
     uint64_t key;
     size_t name_bytes;
+    struct head_memory memory;
     struct head_table by_name, by_id;
 };
 

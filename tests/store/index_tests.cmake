@@ -17,6 +17,7 @@ ringmail_test(test_compact ${CMAKE_CURRENT_LIST_DIR}/test_compact.c ${STORE_KIT}
     LIBS ringmail_store)
 ringmail_test(test_body ${CMAKE_CURRENT_LIST_DIR}/test_body.c ${STORE_KIT}
     LIBS ringmail_store)
+ringmail_test(test_heads ${CMAKE_CURRENT_LIST_DIR}/test_heads.c LIBS ringmail_store)
 ringmail_test(test_queued ${CMAKE_CURRENT_LIST_DIR}/test_queued.c LIBS ringmail_store)
 ringmail_test(test_queue ${CMAKE_CURRENT_LIST_DIR}/test_queue.c
     ${CMAKE_CURRENT_LIST_DIR}/queuekit.c ${STORE_KIT} LIBS ringmail_store)

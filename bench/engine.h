@@ -36,10 +36,11 @@ enum { STEPS_MAX = 16, ERROR_TEXT_MAX = 256 };
 struct tally {
     _Atomic uint64_t operations, errors, bytes_in, bytes_out;
     uint64_t connections, handshakes, resumed;
-    uint64_t recipients; /* of a sink */
-    uint64_t late;       /* began more than a millisecond after its moment */
-    uint64_t missed;     /* of these, with a client idle: the driver's own fault */
-    uint64_t undone;     /* open loop: due in the time, and never begun */
+    uint64_t recipients;       /* of a sink */
+    uint64_t late;             /* began more than a millisecond after its moment */
+    uint64_t missed;           /* of these, with a client idle: the driver's own fault */
+    uint64_t undone;           /* open loop: due in the time, and never begun */
+    uint64_t twice, different; /* of messages that were thrown away, see verify.h */
     struct histogram latency;
     struct histogram steps[STEPS_MAX];
     char error_text[ERROR_TEXT_MAX]; /* of the first one */

@@ -48,5 +48,15 @@ void imap_secured(struct client *c);
 enum imap_got { IMAP_GOT_ALL, IMAP_GOT_LINE, IMAP_GOT_LITERAL };
 enum imap_got imap_take(struct client *c, struct slice *in, struct imap_said *said);
 
+/* A literal whose pieces are put together; its owner frees `at`. */
+struct imap_text {
+    char *at;
+    size_t len, cap;
+    bool skip; /* larger than `most` */
+};
+/* The next piece of a literal; true: *whole is all of it, until the next call. */
+bool imap_gather(struct client *c, struct imap_text *t, struct slice piece, uint64_t most,
+    struct slice *whole);
+
 /* The user whose turn it is: of the connection. */
 void imap_open(struct client *c, uint64_t user, const char *mailbox);

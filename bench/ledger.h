@@ -8,6 +8,7 @@ enum { LEDGER_CHUNKS_MAX = 65536, LEDGER_CHUNK = 65536 };
 enum {
     LEDGER_SENT = 1,  /* under way, or never answered: it may be there or not */
     LEDGER_ACKED = 2, /* has to be there */
+    LEDGER_GONE = 3,  /* was acknowledged, read back, and thrown away by us */
     LEDGER_FOUND = 4, /* it was read back; each time this is added, up to the largest */
 };
 

@@ -81,10 +81,17 @@ static void put_run(struct letters *ls, struct out *out)
     out_put(out, slice_of(text, sizeof text));
 }
 
+static size_t put_room(struct out *out)
+{
+    size_t at = out->len;
+
+    out_put(out, S("0000000000000000"));
+    return at;
+}
+
 static void put_place(struct letters *ls, struct out *out)
 {
-    ls->places[ls->place_count++] = out->len;
-    out_put(out, S("0000000000000000"));
+    ls->places[ls->place_count++] = put_room(out);
 }
 
 static void put_date(struct out *out)
@@ -106,6 +113,8 @@ static void make_head(struct letters *ls, const struct options *o)
     put_run(ls, &out);
     out_byte(&out, ' ');
     put_place(ls, &out);
+    out_byte(&out, ' ');
+    ls->user_place = put_room(&out);
     out_str(&out, "\r\n");
     if (!ls->files) {
         put_date(&out);
@@ -149,9 +158,10 @@ void letters_close(struct letters *ls)
 
 /* --- one message ---------------------------------------------------------- */
 
-size_t letter_head(const struct letters *ls, uint64_t number, char *at)
+size_t letter_head(const struct letters *ls, uint64_t number, uint64_t user, char *at)
 {
     memcpy(at, ls->head, ls->head_len);
+    put_number(at + ls->user_place, user);
     put_number(at + ls->places[0], number);
     for (unsigned i = 1; i < ls->place_count; i++)
         memcpy(at + ls->places[i], at + ls->places[0], DIGITS);
@@ -208,7 +218,7 @@ static struct slice from_field(struct slice message)
 }
 
 enum letter_verdict letter_check(
-    const struct letters *ls, struct slice message, uint64_t *number)
+    const struct letters *ls, struct slice message, uint64_t user, uint64_t *number)
 {
     struct slice rest = from_field(message), text = rest, body;
     char head[LETTER_HEAD_MAX];
@@ -223,7 +233,7 @@ enum letter_verdict letter_check(
     slice_take(&rest, 1);
     if (!take_number(&rest, number))
         return LETTER_STRANGE;
-    len = letter_head(ls, *number, head);
+    len = letter_head(ls, *number, user, head);
     body = letter_body(ls, *number, false);
     if (text.len != len + body.len + 2 || memcmp(text.at, head, len) != 0 ||
         memcmp(text.at + len, body.at, body.len) != 0 ||

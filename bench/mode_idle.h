@@ -13,6 +13,8 @@
 #include "bench/imap.h"
 #include "bench/mode_smtp.h"
 
+enum { IDLE_OLD_MAX = 20 };
+
 struct idle_session {
     struct imap imap;      /* first */
     struct client *helper; /* whose message is under way; NULL: none */
@@ -23,6 +25,10 @@ struct idle_session {
     uint32_t message; /* its number in the mailbox */
     uint64_t cycles;
     int64_t step_ns; /* when the step began */
+    /* with --verify: old mail, read back before it is thrown away */
+    struct imap_text text;
+    uint8_t *old[IDLE_OLD_MAX]; /* in the ledger */
+    unsigned old_count;
 };
 
 size_t idle_out_bytes(const struct options *o);

@@ -156,11 +156,12 @@ static void send_text(struct client *c)
 {
     const struct letters *ls = &c->driver->bench->letters;
     struct session *s = c->session;
+    uint64_t user = c->index % options_of(c)->users.count;
     char head[LETTER_HEAD_MAX];
 
     s->text_due = false;
     note(c, LEDGER_SENT);
-    client_write(c, slice_of(head, letter_head(ls, c->number, head)));
+    client_write(c, slice_of(head, letter_head(ls, c->number, user, head)));
     client_lend(c, letter_body(ls, c->number, false));
     client_write(c, S("\r\n\r\n")); /* of the message, and of the command */
 }

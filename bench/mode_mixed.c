@@ -2,13 +2,20 @@
  * owner waits in IDLE; he hears of it, looks at the header, reads it, marks it, and waits
  * again. Every tenth time he searches, every twentieth he throws old mail away.
  *
- * An operation is all of that, from the moment the delivery was due.
+ * An operation is all of that, from the moment the delivery was due. With --verify mail
+ * is read back before it is thrown away.
  */
 #include "bench/mode_idle.h"
+#include "bench/verify.h"
 
-enum { SEARCH_EVERY = 10, EXPUNGE_EVERY = 20, EXPUNGE_MANY = 20, KEPT_MIN = 20 };
+enum {
+    SEARCH_EVERY = 10,
+    EXPUNGE_EVERY = 20,
+    EXPUNGE_MANY = IDLE_OLD_MAX,
+    KEPT_MIN = 20
+};
 
-enum step { WAITING, DONE, HEADERS, READ, FLAG, SEARCH, DELETE, EXPUNGE, IDLE };
+enum step { WAITING, DONE, HEADERS, READ, FLAG, SEARCH, PROVE, DELETE, EXPUNGE, IDLE };
 
 static const char *const step_names[] = {
     "deliver", "push", "headers", "read", "flag", "search", "expunge", "idle", NULL};
@@ -101,6 +108,35 @@ static void say_idle(struct client *c)
     idle_begin(c);
 }
 
+/* What is to be thrown away: is it what was sent? */
+static void on_old_mail(struct client *c, struct slice message)
+{
+    struct idle_session *s = c->session;
+    struct driver *d = c->driver;
+    uint8_t *slot = verify_message(d->bench, s->imap.user, message, &d->tally.different);
+
+    if (slot && s->old_count < IDLE_OLD_MAX)
+        s->old[s->old_count++] = slot;
+}
+
+/* The server has thrown it away. */
+static void forget_old_mail(struct client *c)
+{
+    struct idle_session *s = c->session;
+
+    while (s->old_count) {
+        uint8_t *slot = s->old[--s->old_count];
+
+        c->driver->tally.twice += *slot == LEDGER_GONE;
+        *slot = *slot == LEDGER_ACKED || *slot == LEDGER_GONE ? LEDGER_GONE : 0;
+    }
+}
+
+static void say_delete(struct client *c)
+{
+    say(c, DELETE, S("STORE 1:"), EXPUNGE_MANY, S(" +FLAGS.SILENT (\\Deleted)\r\n"));
+}
+
 /* Behind the marks of a message: what is not done every time. */
 static void go_on(struct client *c, enum step done)
 {
@@ -108,11 +144,13 @@ static void go_on(struct client *c, enum step done)
 
     if (done < SEARCH && s->cycles % SEARCH_EVERY == 0)
         say_search(c);
-    else if (done < DELETE && s->cycles % EXPUNGE_EVERY == 0 &&
-        s->imap.exists >= EXPUNGE_MANY + KEPT_MIN)
-        say(c, DELETE, S("STORE 1:"), EXPUNGE_MANY, S(" +FLAGS.SILENT (\\Deleted)\r\n"));
-    else
+    else if (done > SEARCH || s->cycles % EXPUNGE_EVERY ||
+        s->imap.exists < EXPUNGE_MANY + KEPT_MIN)
         say_idle(c);
+    else if (c->driver->bench->ledgers)
+        say(c, PROVE, S("FETCH 1:"), EXPUNGE_MANY, S(" (BODY.PEEK[])\r\n"));
+    else
+        say_delete(c);
 }
 
 /* A command of the script has been answered. */
@@ -139,15 +177,21 @@ static void on_answer(struct client *c)
     case READ:
         say(c, FLAG, S("STORE "), s->message, S(" +FLAGS (\\Answered)\r\n"));
         break;
+    case PROVE:
+        say_delete(c);
+        break;
     case DELETE:
         begin_step(c, EXPUNGE);
         imap_begin(c);
         client_write(c, S("EXPUNGE\r\n"));
         client_flush(c);
         break;
+    case EXPUNGE:
+        forget_old_mail(c);
+        go_on(c, EXPUNGE);
+        break;
     case FLAG:
     case SEARCH:
-    case EXPUNGE:
         go_on(c, (enum step)s->step);
         break;
     case WAITING:
@@ -215,12 +259,18 @@ static void on_line(struct client *c, const struct imap_said *said)
 
 static void input(struct client *c, struct slice in)
 {
+    struct idle_session *s = c->session;
     struct imap_said said;
+    struct slice message;
     enum imap_got got;
 
     while ((got = imap_take(c, &in, &said)) != IMAP_GOT_ALL)
         if (got == IMAP_GOT_LINE)
             on_line(c, &said);
+        else if (s->step == PROVE &&
+            imap_gather(
+                c, &s->text, said.rest, verify_largest(c->driver->bench), &message))
+            on_old_mail(c, message);
 }
 
 static void never(struct client *c)

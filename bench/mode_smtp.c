@@ -155,12 +155,14 @@ static void send_text(struct client *c)
 {
     const struct letters *ls = &c->driver->bench->letters;
     struct smtp_session *s = c->session;
+    uint64_t user =
+        kind_of(c)->helper ? s->user : 0; /* else he follows from the number */
     char head[LETTER_HEAD_MAX];
 
     note_accepted(c, LEDGER_SENT);
     s->step = SMTP_TEXT;
     s->answered = 0;
-    client_write(c, slice_of(head, letter_head(ls, c->number, head)));
+    client_write(c, slice_of(head, letter_head(ls, c->number, user, head)));
     client_lend(c, letter_body(ls, c->number, true));
     client_write(c, S("\r\n.\r\n"));
     s->text_ns = client_now(c);

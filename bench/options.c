@@ -266,9 +266,14 @@ static bool finish_users(struct options *o, struct out *why)
     o->users.first = o->user_first;
     o->users.count = o->user_count;
     o->users.password = slice_str(o->password);
+    if (!*o->users_file && !users_pattern(&o->users, slice_str(o->users_pattern)))
+        return bad(
+            why, "users", o->users_pattern, "write one address, with at most one %d");
+    if (!*o->users_file && !o->users.numbered && o->user_count > 1)
+        return bad(why, "users", o->users_pattern,
+            "names one user; put %d in it, or write --user-count 1");
     if (!*o->users_file)
-        return users_pattern(&o->users, slice_str(o->users_pattern)) ||
-            bad(why, "users", o->users_pattern, "write one address, with at most one %d");
+        return true;
     if (users_file(&o->users, o->users_file))
         return true;
     return bad(why, "users-file", o->users_file,

@@ -7,8 +7,6 @@
 #define SENDERS   (BIT(SMTP) | BIT(SUBMISSION) | BIT(LMTP))
 /* Those that make messages. */
 #define WRITERS   (SENDERS | BIT(IMAP) | BIT(IDLE) | BIT(MIXED))
-/* Those that leave them where they are. */
-#define KEEPERS   (WRITERS & ~BIT(MIXED))
 
 enum { ADDRESS_MAX = 254, WORD_MAX = 128 };
 
@@ -125,12 +123,12 @@ const struct flag options_table[] = {
         "The same from a control group, in /sys/fs/cgroup."),
     FLAG(TEXT, data, "server-data", "DIR", "", 0, 0, ALL,
         "A folder of the server: writes and flushes of its disk are reported."),
-    FLAG(TARGET, verify, "verify", "ADDR:PORT|unix:PATH", "", 0, 0, KEEPERS,
+    FLAG(TARGET, verify, "verify", "ADDR:PORT|unix:PATH", "", 0, 0, WRITERS,
         "Afterwards reads all mail back from this IMAP server: is each acknowledged "
         "message there once, byte for byte?"),
-    FLAG(WORD, verify_tls, "verify-tls", "none|implicit|starttls", "none", 0, 0, KEEPERS,
+    FLAG(WORD, verify_tls, "verify-tls", "none|implicit|starttls", "none", 0, 0, WRITERS,
         "For --verify."),
-    FLAG(TIME, verify_wait_ns, "verify-wait", "SECONDS", "10", 0, 0, KEEPERS,
+    FLAG(TIME, verify_wait_ns, "verify-wait", "SECONDS", "10", 0, 0, WRITERS,
         "For servers that deliver later what they took: while messages are missing, "
         "--verify reads again."),
 

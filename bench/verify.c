@@ -8,7 +8,6 @@
 
 enum {
     CONNECTIONS_MAX = 8,
-    TEXT_MIN = 65536,
     FOREIGN_FIELDS_MAX = 1 << 20 /* octets that servers put in front of a message */
 };
 static const int64_t pause_ns = 300000000;
@@ -24,9 +23,7 @@ struct check {
 
 struct session {
     struct imap imap; /* first */
-    char *text;       /* of the message that is coming */
-    size_t len, cap;
-    bool skip; /* larger than any of ours */
+    struct imap_text text;
     bool out;
 };
 
@@ -82,10 +79,14 @@ static bool find_users(struct check *check)
 
 /* --- one message ---------------------------------------------------------- */
 
-/* The octet of the ledger for message `number` at `user`; NULL: it is not his. */
-static uint8_t *slot_of(struct check *check, uint64_t number, uint64_t user)
+uint64_t verify_largest(const struct bench *run)
 {
-    struct bench *b = check->run;
+    return run->letters.largest + FOREIGN_FIELDS_MAX;
+}
+
+/* The octet of the ledger for message `number` at `user`; NULL: it is not his. */
+static uint8_t *slot_of(struct bench *b, uint64_t number, uint64_t user)
+{
     struct driver *d = &b->drivers[number % b->threads];
     uint64_t each = spreads(b) ? b->o->recipients : 1, i = 0;
 
@@ -97,19 +98,25 @@ static uint8_t *slot_of(struct check *check, uint64_t number, uint64_t user)
     return i < each ? ledger_at(&d->ledger, number / b->threads * each + i) : NULL;
 }
 
+uint8_t *verify_message(
+    struct bench *run, uint64_t user, struct slice message, uint64_t *different)
+{
+    uint64_t number;
+    enum letter_verdict verdict =
+        letter_check(&run->letters, message, spreads(run) ? 0 : user, &number);
+    uint8_t *slot = verdict == LETTER_STRANGE ? NULL : slot_of(run, number, user);
+
+    *different += verdict == LETTER_DIFFERENT || (verdict == LETTER_SAME && !slot);
+    return slot;
+}
+
 static void check_message(struct client *c, struct slice message)
 {
     struct check *check = c->driver->bench->extra;
     const struct session *s = c->session;
-    uint64_t number;
-    enum letter_verdict verdict = letter_check(&check->run->letters, message, &number);
-    uint8_t *slot;
+    uint8_t *slot =
+        verify_message(check->run, s->imap.user, message, &check->result->different);
 
-    if (verdict == LETTER_STRANGE)
-        return;
-    slot = slot_of(check, number, s->imap.user);
-    if (!slot || verdict == LETTER_DIFFERENT)
-        check->result->different++;
     if (slot && *slot < UINT8_MAX - LEDGER_FOUND)
         *slot = (uint8_t)(*slot + LEDGER_FOUND);
 }
@@ -145,45 +152,14 @@ static void next(struct client *c)
     say(c, s->out ? S("LOGOUT\r\n") : S("FETCH 1:* (BODY.PEEK[])\r\n"));
 }
 
-static bool make_room(struct session *s, size_t more)
-{
-    size_t cap = s->cap ? s->cap : TEXT_MIN;
-    char *at;
-
-    while (cap < s->len + more)
-        cap *= 2;
-    if (cap == s->cap)
-        return true;
-    at = realloc(s->text, cap);
-    if (!at)
-        return false;
-    s->text = at;
-    s->cap = cap;
-    return true;
-}
-
 static void on_literal(struct client *c, struct slice piece)
 {
     const struct check *check = c->driver->bench->extra;
     struct session *s = c->session;
+    struct slice message;
 
-    if (s->len + piece.len + s->imap.reader.literal >
-        check->run->letters.largest + FOREIGN_FIELDS_MAX)
-        s->skip = true;
-    if (!s->skip && !make_room(s, piece.len)) {
-        client_fail(c, S("out of memory"));
-        return;
-    }
-    if (!s->skip) {
-        memcpy(s->text + s->len, piece.at, piece.len);
-        s->len += piece.len;
-    }
-    if (s->imap.reader.literal)
-        return;
-    if (!s->skip)
-        check_message(c, slice_of(s->text, s->len));
-    s->len = 0;
-    s->skip = false;
+    if (imap_gather(c, &s->text, piece, verify_largest(check->run), &message))
+        check_message(c, message);
 }
 
 static void on_line(struct client *c, const struct imap_said *said)
@@ -220,9 +196,8 @@ static void ended(struct client *c)
 {
     struct session *s = c->session;
 
-    free(s->text);
-    s->text = NULL;
-    s->len = s->cap = 0;
+    free(s->text.at);
+    s->text = (struct imap_text){0};
 }
 
 static const struct mode mode_verify = {
@@ -276,9 +251,10 @@ static void read_all(struct check *check)
 
 static void count_slot(struct verify_result *r, uint8_t *slot)
 {
-    unsigned found = *slot / LEDGER_FOUND;
+    unsigned found = *slot / LEDGER_FOUND, state = *slot % LEDGER_FOUND;
 
-    if (*slot % LEDGER_FOUND == LEDGER_ACKED) {
+    found += state == LEDGER_GONE;
+    if (state == LEDGER_ACKED || state == LEDGER_GONE) {
         r->expected++;
         r->found += found > 0;
         r->missing += found == 0;
@@ -295,6 +271,8 @@ static void count_all(struct check *check)
     for (unsigned i = 0; i < b->threads; i++) {
         struct driver *d = &b->drivers[i];
 
+        check->result->twice += d->tally.twice;
+        check->result->different += d->tally.different;
         for (uint64_t slot = 0; slot < d->started * each; slot++) {
             uint8_t *at = ledger_at(&d->ledger, slot);
 

@@ -10,7 +10,7 @@
 
 #include "bench/letter.h"
 
-enum { FRONT_MAX = 256 };
+enum { FRONT_MAX = 256, USER = 12 };
 
 struct fixture {
     struct options o;
@@ -42,7 +42,7 @@ static struct slice make(const struct fixture *f, uint64_t number, const char *f
     size_t len = strlen(front);
 
     memcpy(at, front, len);
-    len += letter_head(&f->ls, number, at + len);
+    len += letter_head(&f->ls, number, USER, at + len);
     memcpy(at + len, body.at, body.len);
     memcpy(at + len + body.len, "\r\n", 2);
     return slice_of(at, len + body.len + 2);
@@ -93,8 +93,9 @@ static void a_message_is_known_again(void **state)
     for (uint64_t n = 0; n < 1ull << 40; n = n * 3 + 1) {
         struct slice text = make(&f, n, "Return-Path: <a@b>\r\nReceived: x\r\n y\r\n");
 
-        assert_int_equal(letter_check(&f.ls, text, &number), LETTER_SAME);
+        assert_int_equal(letter_check(&f.ls, text, USER, &number), LETTER_SAME);
         assert_int_equal(number, n);
+        assert_int_equal(letter_check(&f.ls, text, USER + 1, &number), LETTER_DIFFERENT);
         free((char *)(uintptr_t)text.at);
     }
     close_letters(&f);
@@ -112,21 +113,22 @@ static void every_change_is_seen(void **state)
     open_letters(&f, "600", NULL);
     text = make(&f, 77, "");
     at = (char *)(uintptr_t)text.at;
-    assert_int_equal(letter_check(&f.ls, text, &number), LETTER_SAME);
+    assert_int_equal(letter_check(&f.ls, text, USER, &number), LETTER_SAME);
     for (size_t i = 0; i < text.len; i++) {
         at[i] ^= 1;
-        assert_int_not_equal(letter_check(&f.ls, text, &number), LETTER_SAME);
+        assert_int_not_equal(letter_check(&f.ls, text, USER, &number), LETTER_SAME);
         at[i] ^= 1;
-        assert_int_not_equal(letter_check(&f.ls, slice_of(at, i), &number), LETTER_SAME);
+        assert_int_not_equal(
+            letter_check(&f.ls, slice_of(at, i), USER, &number), LETTER_SAME);
     }
     text.len--;
-    assert_int_equal(letter_check(&f.ls, text, &number), LETTER_DIFFERENT);
+    assert_int_equal(letter_check(&f.ls, text, USER, &number), LETTER_DIFFERENT);
     free(at);
     text = make(&f, 77, "");
     at = realloc((char *)(uintptr_t)text.at, text.len + 2);
     memcpy(at + text.len, "\r\n", 2);
     assert_int_equal(
-        letter_check(&f.ls, slice_of(at, text.len + 2), &number), LETTER_DIFFERENT);
+        letter_check(&f.ls, slice_of(at, text.len + 2), USER, &number), LETTER_DIFFERENT);
     free(at);
     close_letters(&f);
 }
@@ -141,10 +143,10 @@ static void those_of_another_run_are_strange(void **state)
     open_letters(&f, "600", NULL);
     open_letters(&g, "600", NULL);
     text = make(&f, 1, "");
-    assert_int_equal(letter_check(&g.ls, text, &number), LETTER_STRANGE);
+    assert_int_equal(letter_check(&g.ls, text, USER, &number), LETTER_STRANGE);
     assert_int_equal(
-        letter_check(&f.ls, S("Subject: x\r\n\r\ny\r\n"), &number), LETTER_STRANGE);
-    assert_int_equal(letter_check(&f.ls, S(""), &number), LETTER_STRANGE);
+        letter_check(&f.ls, S("Subject: x\r\n\r\ny\r\n"), USER, &number), LETTER_STRANGE);
+    assert_int_equal(letter_check(&f.ls, S(""), USER, &number), LETTER_STRANGE);
     free((char *)(uintptr_t)text.at);
     close_letters(&f);
     close_letters(&g);

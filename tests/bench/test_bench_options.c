@@ -112,8 +112,8 @@ static const struct {
     {"smtp --timeout 0 --to 127.0.0.1:25", "--timeout 0", "--timeout 60s"},
     {"lmtp --tls implicit --to 127.0.0.1:24", "--tls implicit", "starttls"},
     {"mixed --to 127.0.0.1:143", "--deliver", "--deliver 127.0.0.1:25"},
-    {"mixed --to 127.0.0.1:143 --deliver 127.0.0.1:25 --verify 127.0.0.1:143", "--verify",
-        "leave it out"},
+    {"smtp --users one@x.test --user-count 2 --to 127.0.0.1:25", "--users one@x.test",
+        "%d"},
     {"sink --to 127.0.0.1:25", "--to", "leave it out"},
     {"sink", "--listen", "--listen 127.0.0.1:2525"},
 };

@@ -202,6 +202,27 @@ class Unsteady(socketserver.StreamRequestHandler):
             self.wfile.write(tag + b" OK done\r\n")
 
 
+class Misled(socketserver.BaseRequestHandler):
+    """Between a client and the IMAP server at Misled.port: who logs in as u1 becomes u0."""
+    port = 0
+
+    def handle(self):
+        with socket.create_connection(("127.0.0.1", Misled.port)) as up:
+            threading.Thread(target=self.answers, args=(up,), daemon=True).start()
+            try:
+                while part := self.request.recv(65536):
+                    up.sendall(part.replace(b'LOGIN "u1@', b'LOGIN "u0@'))
+            except OSError:
+                pass
+
+    def answers(self, up):
+        try:
+            while part := up.recv(65536):
+                self.request.sendall(part)
+        except OSError:
+            pass
+
+
 class Slow(socketserver.BaseRequestHandler):
     """Between a client and the server at Slow.port: answers come at 20 KiB a second."""
     port = 0
@@ -365,7 +386,8 @@ def test_idle(s):
     check("idle: all is there", j["verify"]["found"] == 40 and j["steps_us"]["answer"]["count"] == 40, j)
     good("idle, by LMTP, two threads", bench("idle", "--deliver", target(s, "lmtp"), "--deliver-protocol", "lmtp",
                                              "--threads", 2, "--count", 40, *common), 40)
-    j = good("mixed", bench("mixed", "--deliver", target(s, "smtp"), "--count", 200, *common), 200)
+    j = good("mixed", bench("mixed", "--deliver", target(s, "smtp"), "--count", 200, "--verify", target(s, "imap"), *common), 200)
+    check("mixed: all is or was there", j["verify"]["found"] == j["verify"]["expected"] == 200, j["verify"])
     steps = {k: v["count"] for k, v in j["steps_us"].items()}
     check("mixed: each step is seen", steps["deliver"] == steps["push"] == steps["headers"] == steps["read"] ==
           steps["flag"] == steps["idle"] == 200 and steps["search"] > 0 and steps["expunge"] > 0, steps)
@@ -394,7 +416,20 @@ def test_verify(s):
         want = {k: int(k == field) for k in wrong}
         check("verify: %s" % (how or "nothing wrong"),
               wrong == want and code == (1 if how else 0) and j["verify"]["expected"] == 10, (code, j))
-    Slow.port = s.ports["imap"]
+    Misled.port = Slow.port = s.ports["imap"]
+    for count, wrong in ((1, 0), (2, 5)):
+        with serving(Misled) as proxy:
+            code, said, j = bench("imap", "--op", "append", "--to", proxy, "--user-count", count, "--connections", count, "--threads",
+                                  count, "--count", 5 * count, "--verify", target(s, "imap"), "--verify-wait", 0)
+        check("verify: append, %d of %d at another user" % (wrong, 5 * count), code == (1 if wrong else 0) and
+              j["verify"]["different"] == wrong and j["verify"]["expected"] == 5 * count, (code, j))
+    for how, different in (("alter", 1), (None, 0)):
+        with Serving(Tamper(s.ports["smtp"], how)) as proxy:
+            code, said, j = bench("mixed", "--to", target(s, "imap"), "--deliver", proxy, "--user-first", USERS + different, "--count",
+                                  50, "--verify", target(s, "imap"), "--verify-wait", 0)
+        check("verify: mixed, %s" % (how or "nothing wrong"), code == different and j["operations"] == 50 and
+              j["steps_us"]["expunge"]["count"] == 1 and j["verify"]["different"] == different and
+              j["verify"]["found"] == j["verify"]["expected"] == 50, (code, j))
     with serving(Slow) as slow:
         code, said, j = bench("smtp", "--to", target(s, "smtp"), "--count", 40, "--verify", slow, "--timeout", "0.7s")
     check("verify: a mailbox may take longer than an operation", code == 0 and j["verify"]["found"] == 40, (code, j))
@@ -542,7 +577,7 @@ test_silence()
 test_bad_servers()
 test_sink()
 test_end_of_server()
-with Server(users=USERS) as server:
+with Server(users=USERS + 2) as server:
     test_senders(server)
     test_readers(server)
     test_idle(server)

@@ -253,15 +253,16 @@ void conn_out_in_clear(struct conn *c)
 
 static void on_send(struct op *op, int32_t res, uint32_t flags);
 
-/* A short reply with nothing behind it: the end of the send makes no difference to
- * anybody. */
+/* A short reply, or our part of a handshake, with nothing behind it: the end of the send
+ * makes no difference to anybody. */
 static bool may_go_promptly(const struct conn *c)
 {
     const struct conn_output *o = c->output;
 
-    return conn_is(c, CONN_OPEN) && !c->closing && !conn_has(c, CONN_CONGESTED) &&
-        !o->slow && !o->pins && !o->plain.head && !o->wire.head->next &&
-        !o->wire.head->release && o->wire.bytes <= PROMPT_BYTES_MAX;
+    return (conn_is(c, CONN_OPEN) || conn_is(c, CONN_HANDSHAKE)) && !c->closing &&
+        !conn_has(c, CONN_CONGESTED) && !o->slow && !o->pins && !o->plain.head &&
+        !o->wire.head->next && !o->wire.head->release &&
+        o->wire.bytes <= PROMPT_BYTES_MAX;
 }
 
 bool conn_sends_promptly(const struct conn *c)

@@ -91,11 +91,13 @@ static void fill_server(const struct run *r, struct figures *f)
     f->disk.flushes = r->disk_after.flushes - r->disk_before.flushes;
     f->memory = r->memory_over;
     f->memory_idle = r->memory_idle;
+    f->memory_ready = r->memory_ready;
     /* Of connections that are only held, when they have come to rest. */
-    f->memory_ready = r->bench.holding ? r->memory_over : r->memory_ready;
+    f->memory_held = r->bench.holding ? r->memory_over : r->memory_ready;
+    f->kept = r->bench.keep && !r->bench.mode->serves;
 }
 
-/* A thread that uses up a CPU cannot ask for more. */
+/* Of the busiest thread: the others can't do its work. */
 static void judge_driver(const struct bench *b, struct figures *f)
 {
     for (unsigned i = 0; i < b->threads; i++) {
@@ -104,12 +106,13 @@ static void judge_driver(const struct bench *b, struct figures *f)
         double busy = wall > 0 ? 100 * (double)t->cpu_ns / wall : 0;
         double waited = wall > 0 ? 100 * (double)t->waited_ns / wall : 0;
 
-        f->busy_percent = busy > f->busy_percent ? busy : f->busy_percent;
-        f->waited_percent = waited > f->waited_percent ? waited : f->waited_percent;
+        if (i == 0 || busy + waited > f->busy_percent + f->waited_percent) {
+            f->busy_percent = busy;
+            f->waited_percent = waited;
+        }
     }
     if (f->busy_percent > 100)
         f->busy_percent = 100;
-    f->bottleneck = f->busy_percent >= 90;
 }
 
 static bool write_json(const struct figures *f, const char *path)

@@ -2,6 +2,9 @@
 
 #include "bench/mode.h"
 
+enum { BUSY_PERCENT = 90 }; /* the rest is the kernel's, or a moment of idleness */
+static const char *const limit_names[] = {"none", "driver", "cpus"};
+
 static const uint64_t count_shown_max = 1ull << 40; /* more: it is not bounded by count */
 
 /* --- arithmetic ----------------------------------------------------------- */
@@ -27,9 +30,38 @@ static double mean_us(const struct histogram *h)
     return (double)histogram_mean(h) / 1e3;
 }
 
+/* Of a connection that was there before the run; others are part of operations. */
+static bool knows_connection(const struct figures *f)
+{
+    return f->kept && f->memory_held >= 0 && f->memory_idle >= 0;
+}
+
 static double per_connection(const struct figures *f)
 {
-    return (double)(f->memory_ready - f->memory_idle) / (double)f->o->connections;
+    return (double)(f->memory_held - f->memory_idle) / (double)f->o->connections;
+}
+
+/* What the server grew by in the run: mail that it keeps in memory, or a leak. */
+static bool knows_growth(const struct figures *f)
+{
+    return f->memory >= 0 && f->memory_ready >= 0 && f->sum->operations > 0;
+}
+
+static double growth_per_op(const struct figures *f)
+{
+    return (double)(f->memory - f->memory_ready) / (double)f->sum->operations;
+}
+
+enum report_limit report_limit(double busy, double waited)
+{
+    return busy >= BUSY_PERCENT         ? LIMIT_DRIVER
+        : busy + waited >= BUSY_PERCENT ? LIMIT_CPUS
+                                        : LIMIT_NONE;
+}
+
+static enum report_limit limit_of(const struct figures *f)
+{
+    return report_limit(f->busy_percent, f->waited_percent);
 }
 
 static double flushes_per_op(const struct figures *f)
@@ -76,6 +108,16 @@ static const char *durable_text(const struct figures *f)
                            : " (nothing was made durable)";
 }
 
+static void print_memory(const struct figures *f, FILE *to)
+{
+    fprintf(to, "memory      %.1f MiB", (double)f->memory / 1048576);
+    if (knows_connection(f))
+        fprintf(to, "; %.0f octets a connection", per_connection(f));
+    if (knows_growth(f))
+        fprintf(to, "; grew by %.1f octets an operation", growth_per_op(f));
+    fputc('\n', to);
+}
+
 static void print_server(const struct figures *f, FILE *to)
 {
     if (f->cpu.known)
@@ -85,8 +127,7 @@ static void print_server(const struct figures *f, FILE *to)
     else if (f->o->pids.count)
         fprintf(to, "server      a process of it has ended: what it used is not known\n");
     if (f->memory >= 0)
-        fprintf(to, "memory      %.1f MiB; %.0f octets a connection\n",
-            (double)f->memory / 1048576, per_connection(f));
+        print_memory(f, to);
     if (f->disk.known)
         fprintf(to,
             "disk        %llu flushes, %llu writes, %.1f MiB; %.3f flushes an "
@@ -116,8 +157,13 @@ static void print_driver(const struct figures *f, FILE *to)
             "and not begun\n",
             (unsigned long long)f->sum->late, (unsigned long long)f->sum->missed,
             (unsigned long long)f->sum->undone);
-    if (f->bottleneck)
+    if (limit_of(f) == LIMIT_DRIVER)
         fprintf(to, "NOTE        the driver is the bottleneck: more --threads\n");
+    if (limit_of(f) == LIMIT_CPUS)
+        fprintf(to,
+            "NOTE        the CPUs are the bottleneck: the driver always had work, and "
+            "waited for one %.0f %% of the time\n",
+            f->waited_percent);
     if (f->sum->missed * 100 > f->sum->operations)
         fprintf(to,
             "NOTE        latencies hold delays of the driver's own, which got a CPU "
@@ -195,6 +241,14 @@ static void json_steps(const struct figures *f, FILE *to)
     fputs("},\n", to);
 }
 
+static void json_known(FILE *to, const char *name, bool known, double value, int digits)
+{
+    if (known)
+        fprintf(to, ", \"%s\": %.*f", name, digits, value);
+    else
+        fprintf(to, ", \"%s\": null", name);
+}
+
 static void json_server(const struct figures *f, FILE *to)
 {
     if (!f->cpu.known) {
@@ -203,22 +257,26 @@ static void json_server(const struct figures *f, FILE *to)
     }
     fprintf(to,
         " \"server\": {\"cpu_us_per_op\": %.2f, \"user_us_per_op\": %.2f, "
-        "\"system_us_per_op\": %.2f, \"cpu_seconds\": %.6f, \"memory_bytes\": %lld, "
-        "\"memory_per_connection\": %.0f},\n",
+        "\"system_us_per_op\": %.2f, \"cpu_seconds\": %.6f",
         per_op_us(f, f->cpu.total_ns), per_op_us(f, f->cpu.user_ns),
-        per_op_us(f, f->cpu.system_ns), (double)f->cpu.total_ns / 1e9,
-        (long long)f->memory, per_connection(f));
+        per_op_us(f, f->cpu.system_ns), (double)f->cpu.total_ns / 1e9);
+    json_known(to, "memory_bytes", f->memory >= 0, (double)f->memory, 0);
+    json_known(to, "memory_per_connection", knows_connection(f), per_connection(f), 0);
+    json_known(to, "memory_per_op", knows_growth(f), growth_per_op(f), 1);
+    fputs("},\n", to);
 }
 
 static void json_driver(const struct figures *f, FILE *to)
 {
     fprintf(to,
         " \"driver\": {\"cpu_us_per_op\": %.2f, \"busy_percent\": %.1f, "
-        "\"waited_percent\": %.1f, \"bottleneck\": %s, \"late\": %llu, "
+        "\"waited_percent\": %.1f, \"bottleneck\": %s, \"limit\": \"%s\", "
+        "\"late\": %llu, "
         "\"late_with_a_connection_free\": %llu, \"not_begun\": %llu},\n",
         per_op_us(f, f->sum->cpu_ns), f->busy_percent, f->waited_percent,
-        f->bottleneck ? "true" : "false", (unsigned long long)f->sum->late,
-        (unsigned long long)f->sum->missed, (unsigned long long)f->sum->undone);
+        limit_of(f) == LIMIT_DRIVER ? "true" : "false", limit_names[limit_of(f)],
+        (unsigned long long)f->sum->late, (unsigned long long)f->sum->missed,
+        (unsigned long long)f->sum->undone);
 }
 
 static void json_disk(const struct figures *f, FILE *to)
@@ -289,13 +347,38 @@ void report_csv_head(FILE *to)
     fputs("mode,op,target,connections,threads,tls,rate_wanted,operations,seconds,rate,"
           "errors,p50_us,p90_us,p99_us,p999_us,max_us,mean_us,bytes_in,bytes_out,"
           "server_cpu_us_per_op,server_user_us_per_op,server_system_us_per_op,"
-          "server_memory_bytes,server_memory_per_connection,driver_cpu_us_per_op,"
+          "server_memory_bytes,server_memory_per_connection,server_memory_per_op,driver_"
+          "cpu_us_per_op,"
           "driver_busy_percent,bottleneck,flushes,writes,bytes_written,flushes_per_op,"
           "verify_expected,verify_missing,verify_twice,verify_different\n",
         to);
 }
 
+/* RFC 4180: what has a comma, a quote or a line end in it stands in quotes, its quotes
+ * doubled. */
+static void csv_text(FILE *to, const char *text)
+{
+    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+
+    if (quoted)
+        fputc('"', to);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', to);
+        fputc(*text, to);
+    }
+    if (quoted)
+        fputc('"', to);
+}
+
 /* What is not known is empty. */
+static void csv_known(FILE *to, bool known, double value, int digits)
+{
+    fputc(',', to);
+    if (known)
+        fprintf(to, "%.*f", digits, value);
+}
+
 static void csv_server(const struct figures *f, FILE *to)
 {
     if (f->cpu.known)
@@ -303,10 +386,9 @@ static void csv_server(const struct figures *f, FILE *to)
             per_op_us(f, f->cpu.user_ns), per_op_us(f, f->cpu.system_ns));
     else
         fputs(",,,", to);
-    if (f->memory >= 0)
-        fprintf(to, ",%lld,%.0f", (long long)f->memory, per_connection(f));
-    else
-        fputs(",,", to);
+    csv_known(to, f->memory >= 0, (double)f->memory, 0);
+    csv_known(to, knows_connection(f), per_connection(f), 0);
+    csv_known(to, knows_growth(f), growth_per_op(f), 1);
 }
 
 void report_csv(const struct figures *f, FILE *to)
@@ -315,17 +397,19 @@ void report_csv(const struct figures *f, FILE *to)
     const struct histogram *h = &t->latency;
     const struct verify_result *v = f->verify;
 
-    fprintf(to, "%s,%s,%s,%llu,%llu,%s,%.3f,%llu,%.6f,%.3f,%llu", mode_names[f->o->mode],
-        op_of(f), target_of(f), (unsigned long long)f->o->connections,
-        (unsigned long long)f->o->threads, tls_names[f->o->tls], f->o->rate,
-        (unsigned long long)t->operations, f->seconds, rate_of(f),
-        (unsigned long long)t->errors);
+    fprintf(to, "%s,%s,", mode_names[f->o->mode], op_of(f));
+    csv_text(to, target_of(f));
+    fprintf(to, ",%llu,%llu,%s,%.3f,%llu,%.6f,%.3f,%llu",
+        (unsigned long long)f->o->connections, (unsigned long long)f->o->threads,
+        tls_names[f->o->tls], f->o->rate, (unsigned long long)t->operations, f->seconds,
+        rate_of(f), (unsigned long long)t->errors);
     fprintf(to, ",%.1f,%.1f,%.1f,%.1f,%.1f,%.1f,%llu,%llu", percentile_us(h, 50),
         percentile_us(h, 90), percentile_us(h, 99), percentile_us(h, 99.9),
         percentile_us(h, 100), mean_us(h), (unsigned long long)t->bytes_in,
         (unsigned long long)t->bytes_out);
     csv_server(f, to);
-    fprintf(to, ",%.2f,%.1f,%d", per_op_us(f, t->cpu_ns), f->busy_percent, f->bottleneck);
+    fprintf(to, ",%.2f,%.1f,%d", per_op_us(f, t->cpu_ns), f->busy_percent,
+        limit_of(f) == LIMIT_DRIVER);
     if (f->disk.known)
         fprintf(to, ",%llu,%llu,%llu,%.4f", (unsigned long long)f->disk.flushes,
             (unsigned long long)f->disk.writes, (unsigned long long)f->disk.sectors * 512,

@@ -6,6 +6,13 @@
 #include "bench/verify.h"
 #include "bench/watch.h"
 
+/* What kept a run from doing more, if it was not the server. */
+enum report_limit {
+    LIMIT_NONE,
+    LIMIT_DRIVER, /* a thread used up a CPU: it can't ask for more */
+    LIMIT_CPUS    /* it always had work, and too seldom a CPU, which others used */
+};
+
 struct figures {
     const struct options *o;
     const struct mode *mode;
@@ -13,14 +20,16 @@ struct figures {
     double seconds;
     double busy_percent;   /* of the busiest thread: CPU in the time of the run */
     double waited_percent; /* likewise: ready to run, but without a CPU */
-    bool bottleneck;
-    struct watch_cpu cpu; /* in the run */
+    struct watch_cpu cpu;  /* in the run */
     struct watch_disk disk;
+    bool kept;                          /* connections were made before the run */
     int64_t memory, memory_idle;        /* at the end; before anybody was connected; -1 */
-    int64_t memory_ready;               /* with all connections, before the run; -1 */
+    int64_t memory_ready, memory_held;  /* before the run; with all connections; -1 */
     const struct verify_result *verify; /* NULL: not wanted */
 };
 
+/* Shares of the run in percent, of the busiest thread. */
+enum report_limit report_limit(double busy, double waited);
 void report_words(const struct figures *f, FILE *to);
 void report_json(const struct figures *f, FILE *to);
 /* The line of headings, and the row. */

@@ -1,7 +1,8 @@
 /* mode_smtp.c -- messages by SMTP, by submission after AUTH PLAIN, and by LMTP.
  *
  * An operation is a message, from MAIL to the last answer to its text. With PIPELINING
- * (RFC 2920), where the server offers it, MAIL, all RCPT and DATA go together.
+ * (RFC 2920), where the server offers it, MAIL, all RCPT and DATA go together. A server
+ * that does not know EHLO is told HELO (RFC 5321, 3.2), unless TLS or a login is wanted.
  */
 #include "bench/mode_smtp.h"
 #include "bench/mode.h"
@@ -313,6 +314,24 @@ static void on_hello(struct client *c)
         client_ready(c);
 }
 
+/* An old server; what it can't do is not asked of it. */
+static bool may_say_helo(const struct client *c)
+{
+    const struct smtp_session *s = c->session;
+
+    return !s->helo && !is_lmtp(c) && c->tls_kind != TLS_STARTTLS &&
+        options_of(c)->mode != MODE_SUBMISSION;
+}
+
+static void say_helo(struct client *c)
+{
+    struct smtp_session *s = c->session;
+
+    s->helo = true;
+    s->pipelining = false;
+    say(c, SMTP_HELLO, S("HELO bench.client.test\r\n"));
+}
+
 static void on_reply(struct client *c, unsigned code, struct slice line)
 {
     struct smtp_session *s = c->session;
@@ -327,7 +346,9 @@ static void on_reply(struct client *c, unsigned code, struct slice line)
     case SMTP_HELLO:
     case SMTP_STARTTLS:
     case SMTP_AUTH:
-        if (!good)
+        if (s->step == SMTP_HELLO && code / 100 == 5 && may_say_helo(c))
+            say_helo(c);
+        else if (!good)
             fail(c, line);
         else if (s->step == SMTP_GREETING)
             smtp_secured(c);

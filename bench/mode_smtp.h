@@ -24,6 +24,7 @@ struct smtp_session {
     struct lines lines;
     enum smtp_step step;
     bool pipelining;
+    bool helo;                          /* EHLO was refused */
     uint64_t asked, answered, accepted; /* recipients; answered: to the text, later */
     uint64_t taken[SMTP_RECIPIENTS_MAX / 64 + 1]; /* bits of those accepted */
     int64_t text_ns;                              /* when the text was sent */

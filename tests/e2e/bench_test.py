@@ -50,7 +50,8 @@ class Tamper(socketserver.ThreadingTCPServer):
     """Takes mail by SMTP, one line at a time and in crumbs, and hands it on, but one message as `how` says."""
     allow_reuse_address = daemon_threads = True
 
-    def __init__(self, port, how):
+    def __init__(self, port, how, old=False):
+        self.old = old  # knows only RFC 821
         self.port, self.how, self.count, self.lock = port, how, 0, threading.Lock()
         super().__init__(("127.0.0.1", 0), TamperHandler)
 
@@ -78,7 +79,9 @@ class TamperHandler(socketserver.StreamRequestHandler):
         self.say(b"220-hello\r\n220 there\r\n")
         while line := self.rfile.readline():
             verb = line[:4].upper()
-            if verb == b"EHLO":
+            if verb == b"EHLO" and self.server.old:
+                self.say(b"502 5.5.1 no\r\n")
+            elif verb == b"EHLO":
                 self.say(b"250-tamper\r\n250-SIZE 1000000\r\n250 8BITMIME\r\n")
             elif verb == b"RCPT":
                 rcpts.append(line[line.index(b"<") + 1:line.index(b">")].decode())
@@ -336,7 +339,9 @@ def test_senders(s):
     if j["disk"] and check("smtp: the disk is seen", j["disk"]["writes"] > 0 and j["disk"]["bytes_written"] > 0, j["disk"]):
         with open(disk + "/queue/fua", encoding="ascii") as f:
             check("smtp: and what its flushes mean", j["disk"]["fua"] == (f.read().strip() == "1"), j["disk"])
-    check("smtp: the server is seen", j["server"]["cpu_us_per_op"] > 0 and j["server"]["memory_bytes"] > 0, j["server"])
+    check("smtp: the server is seen", j["server"]["cpu_us_per_op"] > 0 and j["server"]["memory_bytes"] > 0 and
+          isinstance(j["server"]["memory_per_connection"], (int, float)) and
+          abs(j["server"]["memory_per_op"]) * 40 < j["server"]["memory_bytes"], j["server"])
     check("smtp: connections are kept", j["connects"] == 4, j)
     j = good("smtp, one-shot, no pipelining, 3 recipients, sizes", bench(
         "smtp", "--to", target(s, "smtp"), "--per-connection", 1, "--pipeline", "no", "--recipients", 3, "--size",
@@ -416,6 +421,12 @@ def test_verify(s):
         want = {k: int(k == field) for k in wrong}
         check("verify: %s" % (how or "nothing wrong"),
               wrong == want and code == (1 if how else 0) and j["verify"]["expected"] == 10, (code, j))
+    with Serving(Tamper(s.ports["smtp"], None, old=True)) as proxy:
+        good("a server without EHLO", bench("smtp", "--to", proxy, "--user-count", USERS, "--recipients", 2, "--count", 10,
+                                            "--connections", 2, "--size", "300-3K", "--verify", target(s, "imap")), 10)
+        for mode, more in (("submission", ()), ("smtp", ("--tls", "starttls"))):
+            code, said, j = bench(mode, "--to", proxy, "--count", 1, *more)
+            check("without EHLO no %s" % (more or mode)[-1], code == 1 and "502" in said, (code, said))
     Misled.port = Slow.port = s.ports["imap"]
     for count, wrong in ((1, 0), (2, 5)):
         with serving(Misled) as proxy:

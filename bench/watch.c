@@ -142,22 +142,28 @@ static struct watch_cpu processes_cpu(const struct watch *w)
     return cpu;
 }
 
-static int64_t processes_memory(const struct watch *w)
+static int64_t memory_of(const struct family *f)
 {
-    static struct family f;
     char path[64], text[TEXT_MAX];
     int64_t sum = -1;
 
-    find_family(w, &f);
-    for (unsigned i = 0; i < f.count; i++) {
+    for (unsigned i = 0; i < f->count; i++) {
         const char *at;
 
-        snprintf(path, sizeof path, "/proc/%d/smaps_rollup", f.pids[i]);
+        snprintf(path, sizeof path, "/proc/%d/smaps_rollup", f->pids[i]);
         if (!read_text(path, text, sizeof text) || !(at = strstr(text, "\nPss:")))
             continue;
         sum = (sum < 0 ? 0 : sum) + strtoll(at + 5, NULL, 10) * 1024;
     }
     return sum;
+}
+
+static int64_t processes_memory(const struct watch *w)
+{
+    static struct family f;
+
+    find_family(w, &f);
+    return memory_of(&f);
 }
 
 /* --- control groups ------------------------------------------------------- */
@@ -206,14 +212,34 @@ static struct watch_cpu group_cpu(const struct watch *w)
     return cpu;
 }
 
+static void find_members(const struct watch *w, struct family *f)
+{
+    static char text[FAMILY_MAX * 8];
+    char *at = text, *end;
+
+    f->count = 0;
+    if (!group_text(w, "cgroup.procs", text, sizeof text))
+        return;
+    for (; f->count < FAMILY_MAX; at = end) {
+        f->pids[f->count] = (int)strtol(at, &end, 10);
+        if (end == at)
+            return;
+        f->count++;
+    }
+}
+
+/* Without a memory controller (it may be one of version 1, elsewhere): of its processes.
+ */
 static int64_t group_memory(const struct watch *w)
 {
+    static struct family f;
     char text[TEXT_MAX];
 
     if (group_text(w, "memory.current", text, sizeof text) ||
         group_text(w, "memory.usage_in_bytes", text, sizeof text))
         return strtoll(text, NULL, 10);
-    return -1;
+    find_members(w, &f);
+    return memory_of(&f);
 }
 
 /* --- the disk ------------------------------------------------------------- */

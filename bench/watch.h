@@ -28,6 +28,6 @@ struct watch {
 bool watch_open(struct watch *w, const struct options *o, struct out *why);
 struct watch_cpu watch_cpu(const struct watch *w);
 struct watch_disk watch_disk(const struct watch *w);
-/* Octets: proportional set size of the processes, or what the control group is charged
- * for; -1: not known. */
+/* Octets: what the control group is charged for, or, where nobody counts that, the
+ * proportional set size of the processes; -1: not known. */
 int64_t watch_memory(const struct watch *w);

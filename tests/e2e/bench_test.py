@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from harness import RINGMAIL, Server, check, finish, wait_for
+from harness import RINGMAIL, Server, check, finish, skip, wait_for
 
 BENCH = os.path.join(os.path.dirname(os.path.abspath(RINGMAIL)), "ringmail-bench")
 USERS = 8
@@ -545,6 +545,43 @@ def interrupted(words, *args):
     return (p.returncode, out + said) if words in seen else (None, seen)
 
 
+def cgroup2():
+    """A new control group of version 2, or None and why there is none."""
+    with open("/proc/mounts", encoding="ascii") as f:
+        top = next((l.split()[1] for l in f if l.split()[2] == "cgroup2"), None)
+    if not top:
+        return None, "cgroup v2 is not mounted"
+    try:
+        return tempfile.mkdtemp(prefix="bench-test-", dir=top), ""
+    except OSError as e:
+        return None, "no control group can be made: %s" % e
+
+
+def test_cgroup():
+    group, why = cgroup2()
+    if not group:
+        skip("figures of a control group", why)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        inside = os.path.join(folder, "ringmail")
+        with open(inside, "w", encoding="ascii") as f:
+            f.write('#!/bin/sh\necho $$ >%s/cgroup.procs && exec %s "$@"\n' % (group, os.path.abspath(RINGMAIL)))
+        os.chmod(inside, 0o755)
+        with Server(users=USERS, binary=inside) as s:
+            pid = s.proc.pid
+            clock = (~pid << 3) | 2  # of all its threads: clock_getcpuclockid(3)
+            common = ("imap", "--op", "status", "--to", target(s, "imap"), "--user-count", USERS, "--connections", 4, "--count", 3000)
+            before = time.clock_gettime(clock)
+            j = good("a control group", bench(*common, "--server-cgroup", group), 3000)["server"]
+            whole = time.clock_gettime(clock) - before
+            check("its CPU is that of the process, without logins", 0.5 * whole < j["cpu_seconds"] < 1.02 * whole and
+                  0.98 < (j["user_us_per_op"] + j["system_us_per_op"]) / j["cpu_us_per_op"] < 1.02, (j, whole))
+            k = good("the same by pid", bench(*common, "--server-pid", pid), 3000)["server"]
+            check("the group and the process agree", 0.4 < j["cpu_us_per_op"] / k["cpu_us_per_op"] < 2.5 and
+                  0.4 < j["memory_bytes"] / k["memory_bytes"] < 2.5, (j, k))
+    os.rmdir(group)
+
+
 def test_silence():
     with socket.socket() as silent, Sink() as sink:
         silent.bind(("127.0.0.1", 0))
@@ -588,6 +625,7 @@ test_silence()
 test_bad_servers()
 test_sink()
 test_end_of_server()
+test_cgroup()
 with Server(users=USERS + 2) as server:
     test_senders(server)
     test_readers(server)

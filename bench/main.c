@@ -84,6 +84,8 @@ static void fill_server(const struct run *r, struct figures *f)
     f->cpu.total_ns = r->cpu_after.total_ns - r->cpu_before.total_ns;
     f->cpu.user_ns = r->cpu_after.user_ns - r->cpu_before.user_ns;
     f->cpu.system_ns = r->cpu_after.system_ns - r->cpu_before.system_ns;
+    f->cpu_begin = r->cpu_before;
+    f->cpu_end = r->cpu_after;
     f->disk.known = r->disk_before.known && r->disk_after.known;
     f->disk.fua = r->disk_after.fua;
     f->disk.writes = r->disk_after.writes - r->disk_before.writes;

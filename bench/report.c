@@ -263,7 +263,10 @@ static void json_server(const struct figures *f, FILE *to)
     json_known(to, "memory_bytes", f->memory >= 0, (double)f->memory, 0);
     json_known(to, "memory_per_connection", knows_connection(f), per_connection(f), 0);
     json_known(to, "memory_per_op", knows_growth(f), growth_per_op(f), 1);
-    fputs("},\n", to);
+    fprintf(to,
+        ", \"counters_us\": {\"user\": [%lld, %lld], \"system\": [%lld, %lld]}},\n",
+        (long long)f->cpu_begin.user_ns / 1000, (long long)f->cpu_end.user_ns / 1000,
+        (long long)f->cpu_begin.system_ns / 1000, (long long)f->cpu_end.system_ns / 1000);
 }
 
 static void json_driver(const struct figures *f, FILE *to)

@@ -21,6 +21,7 @@ struct figures {
     double busy_percent;   /* of the busiest thread: CPU in the time of the run */
     double waited_percent; /* likewise: ready to run, but without a CPU */
     struct watch_cpu cpu;  /* in the run */
+    struct watch_cpu cpu_begin, cpu_end; /* its counters */
     struct watch_disk disk;
     bool kept;                          /* connections were made before the run */
     int64_t memory, memory_idle;        /* at the end; before anybody was connected; -1 */

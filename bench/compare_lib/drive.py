@@ -1,6 +1,7 @@
 """Runs ringmail-bench against a server, and says what both of them used for it."""
 import json
 import os
+import resource
 import subprocess
 import time
 
@@ -16,6 +17,19 @@ def machine_cpu_s():
     with open("/proc/stat", encoding="utf-8") as f:
         fields = [int(v) for v in f.readline().split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def drivers_cpu_s():
+    """CPU of the children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def used_us(counters, after):
+    """User and system time from the moment all sessions were set up, to the end of the run, or (for a server that
+    delivers later what it took) to the moment `after`."""
+    both = [counters[name] for name in ("user", "system")]
+    return [last - first for (first, _), last in zip(both, after or [end for _, end in both])]
 
 
 class Driver:
@@ -73,22 +87,25 @@ class Driver:
         more = ["--time", str(seconds)]
         if line.deliver:
             more += ["--deliver", "127.0.0.1:%d" % server.ports[line.deliver], "--deliver-protocol", line.deliver]
-        before, machine, began = server.group.cpu_us(), machine_cpu_s(), time.monotonic()
+        more += server.group.watched()
+        before, machine, driver, began = server.group.cpu_us(), machine_cpu_s(), drivers_cpu_s(), time.monotonic()
         process = self.start(server, line.port, line.drive, line.connections, line.fill.to_users(), line.tls, more)
         figures = self.end(process, seconds + 180)
         waited = server.drain()
         after, elapsed = server.group.cpu_us(), time.monotonic() - began
-        used = [(b - a) / 1e6 for a, b in zip(before, after)]
+        driver = drivers_cpu_s() - driver
         done = figures["operations"] * line.per
         if not done:
             raise Trouble("%s: %s did nothing: %s" % (server.name, line.name, figures.get("error_text") or "no operation"))
-        driver = figures["driver"]["cpu_us_per_op"] * figures["operations"] / 1e6
-        others = machine_cpu_s() - machine - sum(used) - driver
+        if not figures["server"]:
+            raise Trouble("%s: %s: a process of it has ended" % (server.name, line.name))
+        used = used_us(figures["server"]["counters_us"], after if server.queues else None)
+        others = machine_cpu_s() - machine - (sum(after) - sum(before)) / 1e6 - driver
         latency = figures["latency_us"]
         return {
             "operations": done, "errors": figures["errors"], "error_text": figures.get("error_text") or "",
             "rate": done / (figures["seconds"] + waited),
-            "cpu_us": sum(used) * 1e6 / done, "user_us": used[0] * 1e6 / done, "system_us": used[1] * 1e6 / done,
+            "cpu_us": sum(used) / done, "user_us": used[0] / done, "system_us": used[1] / done,
             "p50_us": latency["p50"], "p99_us": latency["p99"], "memory_bytes": server.group.memory_bytes(),
             "driver_busy": figures["driver"]["busy_percent"], "bottleneck": int(bool(figures["driver"]["bottleneck"])),
             "others_percent": max(0.0, others) / elapsed / CPUS * 100,

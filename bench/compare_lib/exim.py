@@ -52,7 +52,7 @@ begin retry
 
 
 class Exim(Server):
-    name, listeners, forks = "exim", ("smtp",), True
+    name, listeners, forks, queues = "exim", ("smtp",), True, True
 
     def __init__(self, work, cache):
         super().__init__(work)

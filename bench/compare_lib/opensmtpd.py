@@ -23,7 +23,7 @@ exec /usr/sbin/smtpd -d -f "$1/smtpd.conf"
 
 
 class OpenSmtpd(Server):
-    name, listeners, forks = "opensmtpd", ("smtp",), True
+    name, listeners, forks, queues = "opensmtpd", ("smtp",), True, True
 
     def __init__(self, work, cache):
         super().__init__(work)

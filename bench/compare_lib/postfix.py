@@ -77,6 +77,7 @@ wait
 
 class Postfix(dovecot.Dovecot):
     listeners = ("smtp", "lmtp", "pop3", "imap", "imaps")
+    queues = True
 
     def prepare(self):
         self.root = packages.unpack(["postfix"] + dovecot.PACKAGES, self.cache)

@@ -105,6 +105,12 @@ class Group:
                 pass
         return sum(s[1] for s in stats), sum(s[2] for s in stats)
 
+    def watched(self):
+        """The same for ringmail-bench, which looks at it when all sessions are set up, and at the end."""
+        if self.folder:
+            return ["--server-cgroup", self.folder]
+        return ["--server-pid", str(self.main.pid), "--server-tree", "yes"]
+
     def memory_bytes(self):
         """What belongs to these processes; pages they share are counted once (Pss)."""
         total = 0

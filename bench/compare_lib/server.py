@@ -43,6 +43,7 @@ class Server:
     forks = False  # a process for each message or session: shown, never the measure of a ratio
     only = None    # the lines it is for; None: all that its listeners allow
     login = USERS  # the name users log in with
+    queues = False  # it delivers later what it took
 
     def __init__(self, work):
         self.folder = os.path.join(work, self.name)

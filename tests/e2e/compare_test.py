@@ -11,9 +11,11 @@ from harness import RELEASE, TOP, check, finish
 
 sys.path.insert(0, os.path.join(TOP, "bench"))
 sys.dont_write_bytecode = True
-from compare_lib import ceilings, chart, matrix, table  # noqa: E402
+from compare_lib import ceilings, chart, matrix, peers, table  # noqa: E402
+from compare_lib.drive import used_us  # noqa: E402
 from compare_lib.processes import Group, born_of  # noqa: E402
 from compare_lib.results import Results  # noqa: E402
+from compare_lib.server import Server  # noqa: E402
 
 COMPARE = os.path.join(TOP, "bench", "compare")
 LINES = {line.name: line for line in matrix.lines()}
@@ -110,6 +112,13 @@ def groups():
         check("what does not want to end is ended", not any(born_of(p) for p in members), members)
 
 
+def windows():
+    counters = {"user": [100, 350], "system": [1000, 1900]}
+    check("CPU is that of the run alone", used_us(counters, None) == [250, 900])
+    check("a queue that works on is charged", used_us(counters, (400, 2500)) == [300, 1500])
+    check("who has a queue says so", all(p.queues == (p.queued is not Server.queued) for p in peers.PEERS.values()))
+
+
 def usage():
     for flags, words in ((("--rounds", "0"), "--rounds"), (("--peers", "nobody"), "nobody"), (("--only", "zzz"), "zzz")):
         got = subprocess.run([COMPARE, *flags], capture_output=True, text=True)
@@ -146,6 +155,7 @@ verdicts()
 sums()
 pictures()
 groups()
+windows()
 usage()
 quick_run()
 finish()

@@ -253,16 +253,21 @@ void conn_out_in_clear(struct conn *c)
 
 static void on_send(struct op *op, int32_t res, uint32_t flags);
 
-/* A short reply, or our part of a handshake, with nothing behind it: the end of the send
- * makes no difference to anybody. */
-static bool may_go_promptly(const struct conn *c)
+/* All of a reply, or of our part of a handshake, with nothing behind it: the end of the
+ * send makes no difference to anybody. Lent bytes go back at the end, and somebody may
+ * wait for those. */
+static bool may_go_promptly(const struct conn *c, size_t bytes)
 {
     const struct conn_output *o = c->output;
 
-    return (conn_is(c, CONN_OPEN) || conn_is(c, CONN_HANDSHAKE)) && !c->closing &&
-        !conn_has(c, CONN_CONGESTED) && !o->slow && !o->pins && !o->plain.head &&
-        !o->wire.head->next && !o->wire.head->release &&
-        o->wire.bytes <= PROMPT_BYTES_MAX;
+    if ((!conn_is(c, CONN_OPEN) && !conn_is(c, CONN_HANDSHAKE)) || c->closing ||
+        conn_has(c, CONN_CONGESTED) || o->slow || o->pins || o->plain.head ||
+        o->wire.bytes != bytes || bytes > PROMPT_BYTES_MAX)
+        return false;
+    for (const struct output_piece *piece = o->wire.head; piece; piece = piece->next)
+        if (piece->release)
+            return false;
+    return true;
 }
 
 bool conn_sends_promptly(const struct conn *c)
@@ -276,6 +281,18 @@ static bool is_last(const struct conn *c, size_t bytes)
     const struct conn_output *o = c->output;
 
     return conn_is(c, CONN_FLUSHING) && !o->plain.head && bytes == o->wire.bytes;
+}
+
+static void send_promptly(struct conn *c, size_t count, size_t bytes)
+{
+    struct conn_output *o = c->output;
+
+    if (count == 1) {
+        ring_send_now(c->thread->ring, &c->send, c->fd, o->iov[0].iov_base, bytes);
+    } else {
+        o->msg = (struct msghdr){.msg_iov = o->iov, .msg_iovlen = count};
+        ring_sendmsg_now(c->thread->ring, &c->send, c->fd, &o->msg, bytes);
+    }
 }
 
 static void send_copying(struct conn *c, size_t count, size_t bytes)
@@ -303,9 +320,9 @@ static void start_send(struct conn *c)
         bytes += piece->len;
     }
     op_start(&c->send, on_send);
-    o->prompt = may_go_promptly(c);
+    o->prompt = bytes < c->thread->state->zero_copy_min && may_go_promptly(c, bytes);
     if (o->prompt) {
-        ring_send_now(c->thread->ring, &c->send, c->fd, o->iov[0].iov_base, bytes);
+        send_promptly(c, count, bytes);
         return;
     }
     if (bytes < c->thread->state->zero_copy_min || c->copies ||

@@ -50,8 +50,8 @@ enum conn_flag {
 enum {
     OUTPUT_HARD_MAX = 8 << 20, /* unsent bytes that abort a connection */
     SEND_BYTES_MAX = 128 << 10,
-    LENT_MIN = 1024, /* smaller pieces are copied */
-    PROMPT_BYTES_MAX = 4096,
+    LENT_MIN = 4096, /* smaller pieces are copied, and go promptly */
+    PROMPT_BYTES_MAX = 32 << 10,
     LINGER_S = 2,
     LINGER_BYTES_MAX = 256 << 10,
     OPEN_DEADLINE_S = 60,

@@ -95,11 +95,13 @@ void ring_sendmsg_last(struct ring *r, struct op *op, int fd, const struct msghd
  * locked memory (-ENOMEM) or on a socket that can't do it (-EOPNOTSUPP) nothing went. */
 void ring_sendmsg_zero_copy(
     struct ring *r, struct op *op, int fd, const struct msghdr *msg);
-/* The same for few bytes that the socket probably has room for, at half the system calls:
+/* The same for bytes that the socket probably has room for, at half the system calls:
  * success costs no completion and wakes nobody, done() hears of it when the thread wakes
  * anyway, and nothing may wait for it. Without room: done() with what went, or -EAGAIN,
  * and the rest is for ring_send(). */
 void ring_send_now(struct ring *r, struct op *op, int fd, const void *at, size_t len);
+void ring_sendmsg_now(
+    struct ring *r, struct op *op, int fd, const struct msghdr *msg, size_t len);
 void ring_connect(
     struct ring *r, struct op *op, int fd, const struct sockaddr *to, socklen_t len);
 /* Once: res are the poll(2) events that came. */

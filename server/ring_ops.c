@@ -65,20 +65,41 @@ void ring_send(struct ring *r, struct op *op, int fd, const void *at, size_t len
     give(sqe, op);
 }
 
+/* Only a failure will have a completion. */
+static void give_promptly(
+    struct ring *r, struct io_uring_sqe *sqe, struct op *op, size_t len)
+{
+    CHECK(op->pending);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, (uint64_t)(uintptr_t)op | TAG_PROMPT);
+    r->prompt[r->prompt_count++] = (struct prompt_send){op, (int32_t)len};
+}
+
 void ring_send_now(struct ring *r, struct op *op, int fd, const void *at, size_t len)
 {
     struct io_uring_sqe *sqe;
 
-    CHECK(op->pending);
     if (r->prompt_count == PROMPT_MAX) {
         ring_send(r, op, fd, at, len);
         return;
     }
     sqe = ring_entry(r);
     io_uring_prep_send(sqe, fd, at, len, MSG_WAITALL | MSG_NOSIGNAL | MSG_DONTWAIT);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    io_uring_sqe_set_data64(sqe, (uint64_t)(uintptr_t)op | TAG_PROMPT);
-    r->prompt[r->prompt_count++] = (struct prompt_send){op, (int32_t)len};
+    give_promptly(r, sqe, op, len);
+}
+
+void ring_sendmsg_now(
+    struct ring *r, struct op *op, int fd, const struct msghdr *msg, size_t len)
+{
+    struct io_uring_sqe *sqe;
+
+    if (r->prompt_count == PROMPT_MAX) {
+        ring_sendmsg(r, op, fd, msg);
+        return;
+    }
+    sqe = ring_entry(r);
+    io_uring_prep_sendmsg(sqe, fd, msg, MSG_WAITALL | MSG_NOSIGNAL | MSG_DONTWAIT);
+    give_promptly(r, sqe, op, len);
 }
 
 void ring_sendmsg(struct ring *r, struct op *op, int fd, const struct msghdr *msg)

@@ -597,6 +597,38 @@ static void prompt_sends_without_room_say_what_went(void **state)
     ring_close(r);
 }
 
+/* Of several pieces, too: all of them, or what there was room for. */
+static void prompt_sends_gather(void **state)
+{
+    struct ring *r = open_with(&conf);
+    static char big[4 << 20];
+    struct iovec pieces[] = {{"one ", 4}, {"two", 3}},
+                 large[] = {{"-", 1}, {big, sizeof big}};
+    struct msghdr few = {.msg_iov = pieces, .msg_iovlen = 2};
+    struct msghdr many = {.msg_iov = large, .msg_iovlen = 2};
+    struct sent sent = {0};
+    char text[16];
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    op_start(&sent.op, on_sent);
+    ring_sendmsg_now(r, &sent.op, ends[0], &few, 7);
+    turn(r, 0);
+    assert_int_equal(sent.res, 7);
+    assert_int_equal(ring_counters(r)->completions, 0);
+    assert_int_equal(recv(ends[1], text, sizeof text, MSG_DONTWAIT), 7);
+    assert_memory_equal(text, "one two", 7);
+    op_start(&sent.op, on_sent);
+    ring_sendmsg_now(r, &sent.op, ends[0], &many, 1 + sizeof big);
+    turn(r, 0);
+    assert_int_equal(sent.landed, 2);
+    assert_true(sent.res > 1 && sent.res < (int32_t)sizeof big);
+    close(ends[0]);
+    close(ends[1]);
+    ring_close(r);
+}
+
 /* --- sends without a copy --- */
 
 /* Connected over loopback; `fd[1]` takes few bytes at a time. */
@@ -713,6 +745,7 @@ int main(void)
         cmocka_unit_test(cancel_races_land_once),
         cmocka_unit_test(prompt_sends_cost_no_completion),
         cmocka_unit_test(prompt_sends_without_room_say_what_went),
+        cmocka_unit_test(prompt_sends_gather),
         cmocka_unit_test(lent_bytes_are_let_go_later),
         cmocka_unit_test(kernels_without_it_are_known),
         cmocka_unit_test(window_grows_when_starved_and_shrinks_when_calm),

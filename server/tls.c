@@ -157,18 +157,25 @@ enum tls_result tls_handshake(struct tls *tls)
     return TLS_DONE;
 }
 
+/* A record, or part of one, that has not been opened: without one BoringSSL can only say
+ * so, and asking it costs as much as a short record does. */
+static bool has_more(const struct tls *tls)
+{
+    return (tls->in && tls->in->len) || SSL_has_pending(tls->ssl);
+}
+
 /* As many records as fit, so that commands sent one by one are run together. What ends
  * the stream behind them is told by the next call. */
 enum tls_result tls_read(struct tls *tls, char *at, size_t cap, size_t *got)
 {
-    enum tls_result result = TLS_DONE;
+    enum tls_result result = TLS_MORE;
 
     *got = 0;
     if (tls->failed)
         return TLS_FAILED;
     if (tls->closed)
         return TLS_CLOSED;
-    while (*got < cap) {
+    while (*got < cap && has_more(tls)) {
         int n = SSL_read(tls->ssl, at + *got, (int)(cap - *got));
 
         if (n <= 0) {

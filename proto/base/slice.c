@@ -181,14 +181,28 @@ void out_put_slow(struct out *o, struct slice s)
     }
 }
 
-void out_u64(struct out *o, uint64_t value)
+static char *put_digits(char *end, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-
     do {
-        digits[--at] = (char)('0' + value % 10);
+        *--end = (char)('0' + value % 10);
         value /= 10;
     } while (value);
-    out_put(o, slice_of(digits + at, sizeof digits - at));
+    return end;
+}
+
+/* Where there is room, to their place at once: a copy would have to wait for the octets
+ * that were just stored one by one. */
+void out_u64(struct out *o, uint64_t value)
+{
+    char digits[20], *end = digits + sizeof digits;
+    size_t count = 1;
+
+    for (uint64_t limit = 10; count < sizeof digits && value >= limit; limit *= 10)
+        count++;
+    if (o->cap - o->len < count) {
+        out_put(o, slice_of(put_digits(end, value), count));
+        return;
+    }
+    o->len += count;
+    put_digits(o->at + o->len, value);
 }

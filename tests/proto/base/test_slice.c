@@ -1,5 +1,7 @@
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -190,6 +192,28 @@ static void decimal_numbers_come_out_whole(void **state)
     assert_true(slice_eq(out_slice(&out), S("0 1000000007 18446744073709551615")));
 }
 
+/* Each count of digits, with exactly the room it takes and with less. */
+static void decimal_numbers_keep_to_their_room(void **state)
+{
+    char want[24], room[24];
+
+    (void)state;
+    for (uint64_t value = 1, digits = 1; digits <= 20; digits++, value *= 10)
+        for (uint64_t less = 0; less < 2; less++) {
+            size_t n = (size_t)snprintf(want, sizeof want, "%" PRIu64, value - less);
+            struct out out = out_of(room, n);
+
+            memset(room, '#', sizeof room);
+            out_u64(&out, value - less);
+            assert_false(out.full);
+            assert_true(slice_eq(out_slice(&out), slice_of(want, n)));
+            assert_int_equal(room[n], '#');
+            out = out_of(room, n - 1);
+            out_u64(&out, value - less);
+            assert_true(out.full);
+        }
+}
+
 /* Windows of one size over an array, as a connection's output would offer them. */
 struct windows {
     struct out out;
@@ -253,6 +277,7 @@ int main(void)
         cmocka_unit_test(hash_sees_every_octet_and_the_key),
         cmocka_unit_test(a_full_buffer_stays_full),
         cmocka_unit_test(decimal_numbers_come_out_whole),
+        cmocka_unit_test(decimal_numbers_keep_to_their_room),
         cmocka_unit_test(windows_receive_the_bytes_in_order),
         cmocka_unit_test(no_more_windows_is_full),
     };

@@ -39,6 +39,7 @@ struct content {
     uint32_t page_count, page_cap;
     uint32_t page_max; /* entries of a full page */
     uint32_t summed;   /* pages whose `before` holds */
+    uint32_t page_at;  /* where the last lookup by number ended: the next is near */
     uint32_t messages, unseen, deleted;
     uint64_t bytes;
     struct keywords keywords;

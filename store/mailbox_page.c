@@ -116,11 +116,20 @@ static void sum(struct content *c, uint32_t upto)
         c->summed = i;
 }
 
+static bool page_has(const struct content *c, uint32_t page, uint32_t i)
+{
+    const struct page *p = &c->pages[page];
+
+    return i >= p->before && i - p->before < p->count;
+}
+
 const struct packed_entry *content_at(struct content *c, uint32_t i)
 {
     uint32_t lo = 0, hi = c->page_count - 1;
 
     sum(c, hi);
+    if (c->page_at <= hi && page_has(c, c->page_at, i))
+        lo = hi = c->page_at;
     while (lo < hi) {
         uint32_t mid = (lo + hi + 1) / 2;
 
@@ -129,6 +138,7 @@ const struct packed_entry *content_at(struct content *c, uint32_t i)
         else
             lo = mid;
     }
+    c->page_at = lo;
     return &c->pages[lo].at[i - c->pages[lo].before];
 }
 

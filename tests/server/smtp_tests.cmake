@@ -12,8 +12,9 @@ ringmail_test(test_delivery_queue server/test_delivery_queue.c server/delivery_f
 set(SMTP_SESSION_SOURCES server/smtp_fake.c server/imap_fake_conn.c)
 foreach(file session_smtp session_smtp_auth session_smtp_command session_smtp_end
         session_smtp_names session_smtp_policy session_smtp_queue session_smtp_rcpt
-        session_smtp_text session_smtp_verify session_smtp_xclient accounts accounts_domains accounts_users aliases file idn names network route senders srs_keys address
-        password)
+        session_smtp_text session_smtp_verify session_smtp_xclient accounts
+        accounts_domains accounts_users aliases file idn names network pages route senders
+        srs_keys address password)
     list(APPEND SMTP_SESSION_SOURCES ${PROJECT_SOURCE_DIR}/server/${file}.c)
 endforeach()
 ringmail_test(test_session_smtp server/test_session_smtp.c server/smtp_dialogue.c

@@ -1,6 +1,8 @@
 /* engine_work.c -- who gets which operation, and what becomes of it. */
 #include "bench/engine_work.h"
 
+#include <stdio.h>
+
 #include "bench/mode.h"
 
 static const int64_t rest_ns = 100000000; /* after a failed connection */
@@ -226,14 +228,39 @@ void client_counted(struct client *c, int64_t since_ns)
     d->tally.last_ns = d->now_ns;
 }
 
+void client_unwelcome(struct client *c, uint64_t user, struct slice why)
+{
+    char text[USER_NAME_MAX + ERROR_TEXT_MAX];
+    struct out out = out_of(text, sizeof text);
+
+    users_name(&c->driver->bench->o->users, user, &out);
+    out_str(&out, ": ");
+    out_put(&out,
+        slice_of(why.at, why.len < ERROR_TEXT_MAX / 2 ? why.len : ERROR_TEXT_MAX / 2));
+    client_fail(c, out_slice(&out));
+}
+
+/* Nobody has seen yet what is there: it may not be what was meant. */
+static void set_up_error(struct client *c, struct slice why)
+{
+    char text[ERROR_TEXT_MAX];
+    int n = snprintf(text, sizeof text, "%s: %.*s", c->to ? c->to->text : "client",
+        (int)why.len, why.at);
+
+    work_error(
+        c->driver, slice_of(text, n < ERROR_TEXT_MAX ? (size_t)n : ERROR_TEXT_MAX - 1));
+}
+
 void engine_failed(struct client *c, struct slice why)
 {
     struct driver *d = c->driver;
     /* Who has nothing more to do may be hung up on. */
-    bool counts = !c->leaving && (d->phase == PHASE_SETUP || work_may_begin(d));
+    bool counts = !c->leaving && work_may_begin(d);
 
     list_remove(&c->link); /* it may have been idle */
-    if (counts && !c->busy)
+    if (d->phase == PHASE_SETUP)
+        set_up_error(c, why);
+    else if (counts && !c->busy)
         work_error(d, why);
     c->rest_ns = c->state == CLIENT_READY ? d->now_ns : d->now_ns + rest_ns;
     while (c->busy) {

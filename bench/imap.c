@@ -160,6 +160,8 @@ static bool set_up(struct client *c, const struct imap_said *said)
         on_greeting(c, said);
     else if (said->kind == IMAP_OK && said->tag == i->tag)
         go_on(c);
+    else if (said->kind == IMAP_NO && i->step == IMAP_LOGIN)
+        client_unwelcome(c, i->user, said->line);
     else if (said->kind != IMAP_UNTAGGED)
         client_fail(c, said->line);
     return true;

@@ -61,6 +61,8 @@ void client_done_at(struct client *c, int64_t end_ns);
 /* The same as the first, but the server refused it: an error; `why` is the server's
  * answer. */
 void client_refused(struct client *c, struct slice why);
+/* Like client_fail(): the server does not let this user in. */
+void client_unwelcome(struct client *c, uint64_t user, struct slice why);
 /* Calls mode->later(); a mode waits equally long every time. */
 void client_later(struct client *c, int64_t at_ns);
 /* Of a mode that serves: an operation that began at since_ns is done. */

@@ -172,6 +172,8 @@ static void input(struct client *c, struct slice in)
         } else if (lines_next(&s->lines, &in, &line)) {
             if (slice_starts_nocase(line, S("+OK")))
                 on_good(c, line);
+            else if (s->step == POP3_USER || s->step == POP3_PASS)
+                client_unwelcome(c, user_of(c), line);
             else
                 client_fail(c, line.len ? line : S("an answer that is not POP3"));
         }

@@ -348,6 +348,8 @@ static void on_reply(struct client *c, unsigned code, struct slice line)
     case SMTP_AUTH:
         if (s->step == SMTP_HELLO && code / 100 == 5 && may_say_helo(c))
             say_helo(c);
+        else if (!good && s->step == SMTP_AUTH)
+            client_unwelcome(c, c->index, line);
         else if (!good)
             fail(c, line);
         else if (s->step == SMTP_GREETING)

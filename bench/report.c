@@ -120,7 +120,9 @@ static void print_memory(const struct figures *f, FILE *to)
 
 static void print_server(const struct figures *f, FILE *to)
 {
-    if (f->cpu.known)
+    if (f->cpu.known && !f->sum->operations)
+        fprintf(to, "server      %.1f ms of CPU\n", (double)f->cpu.total_ns / 1e6);
+    else if (f->cpu.known)
         fprintf(to, "server      %.1f us of CPU an operation (user %.1f, system %.1f)\n",
             per_op_us(f, f->cpu.total_ns), per_op_us(f, f->cpu.user_ns),
             per_op_us(f, f->cpu.system_ns));
@@ -148,8 +150,10 @@ static void print_verify(const struct verify_result *v, FILE *to)
 
 static void print_driver(const struct figures *f, FILE *to)
 {
-    fprintf(to, "driver      %.1f us of CPU an operation, %.0f %% of a CPU a thread%s\n",
-        per_op_us(f, f->sum->cpu_ns), f->busy_percent,
+    fputs("driver      ", to);
+    if (f->sum->operations)
+        fprintf(to, "%.1f us of CPU an operation, ", per_op_us(f, f->sum->cpu_ns));
+    fprintf(to, "%.0f %% of a CPU a thread%s\n", f->busy_percent,
         f->waited_percent >= 10 ? ", and it had to wait for one" : "");
     if (f->o->rate > 0)
         fprintf(to,

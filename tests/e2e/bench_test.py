@@ -308,7 +308,7 @@ def test_usage():
         nobody.bind(("127.0.0.1", 0))
         place = "127.0.0.1:%d" % nobody.getsockname()[1]
         code, said, _ = bench("smtp", "--to", place, "--count", 3)
-        check("nobody listens", code == 1 and "refused" in said, (code, said))
+        check("nobody listens", code == 1 and place + ": " in said and "refused" in said, (code, said))
         for flag in ("--json", "--csv"):
             p = subprocess.run([BENCH, "smtp", "--to", place, flag, "/nonexistent/x"], capture_output=True, text=True, timeout=60)
             check("%s that can't be written is told of before the run" % flag, p.returncode == 64 and
@@ -377,6 +377,9 @@ def test_readers(s):
     good("login imap", bench("login", "--tls", "starttls", "--to", target(s, "imap"), *common), 40)
     good("login pop3", bench("login", "--protocol", "pop3", "--to", target(s, "pop3"), *common), 40)
     code, said, j = bench("login", "--password", "wrong", "--count", 2, "--to", target(s, "imap"))
+    for mode, port in (("imap", "imap"), ("submission", "submission"), ("login --protocol pop3", "pop3")):
+        code, said, k = bench(*mode.split(), "--password", "wrong", "--count", 2, "--to", target(s, port))
+        check("who is refused is named: %s" % mode, code == 1 and "u0@example.test: " in (k["error_text"] if k else said), (said, k))
     check("a refused login is an error, with the server's words",
           code == 1 and j["errors"] == 2 and "NO" in j["error_text"], j)
 

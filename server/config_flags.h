@@ -25,7 +25,8 @@
     FLAG(SIZE, recent_memory, "recent-memory", "SIZE", "64M", 4 << 20, 64ull << 30,      \
         "Memory a shard keeps for the newest mail.")                                     \
     FLAG(SIZE, index_memory, "index-memory", "SIZE", "256M", 4 << 20, 1ull << 40,        \
-        "Memory a shard keeps for the index of users in use; cold ones are put away.")   \
+        "Memory a shard keeps for its index: 130 octets of every user, and users in "    \
+        "use; cold ones are put away.")                                                  \
     FLAG(SIZE, checkpoint_size, "checkpoint-size", "SIZE", "64M", 1 << 20, 64ull << 30,  \
         "Bytes of log between checkpoints; a restart replays at most about twice this.") \
     FLAG(COUNT, compact_percent, "compact-percent", "N", "150", 110, 1000,               \

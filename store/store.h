@@ -35,7 +35,9 @@ struct store_conf {
     uint32_t segment_bytes;
     uint64_t recent_bytes;     /* memory for the newest batches */
     bool resident;             /* taken at once: no delivery pays for a page fault */
-    uint64_t index_bytes;      /* memory for loaded users, soft: cold ones are evicted */
+    uint64_t index_bytes;      /* memory for the heads of all users and, soft, for those
+                                * that are loaded: cold ones are evicted; a quarter of
+                                * it is theirs however many heads there are */
     uint64_t checkpoint_bytes; /* log bytes between checkpoints */
     uint32_t compact_percent;  /* disk use allowed, in percent of live bytes: 150; or
                                 * STORE_COMPACT_NEVER */

@@ -203,8 +203,7 @@ void store_stats(const struct store *s, struct store_stats *st)
 
     *st = (struct store_stats){.users = s->heads.count,
         .users_loaded = s->loaded,
-        .index_bytes =
-            s->index_used + s->heads.slots * sizeof(struct head) + s->heads.name_bytes,
+        .index_bytes = s->index_used + s->heads.memory.bytes,
         .commits = s->commits,
         .records = s->records,
         .tail_cut_bytes = s->tail_cut_bytes,

@@ -99,11 +99,21 @@ static bool can_drop(const struct user *u)
         !u->tree_busy && list_empty(&u->tree_waiters);
 }
 
+/* What the heads leave of the memory for the index, a quarter of it at least. */
+static uint64_t room_for_users(const struct store *s)
+{
+    uint64_t all = s->conf.index_bytes, least = all / 4, heads = s->heads.memory.bytes;
+
+    return heads < all - least ? all - heads : least;
+}
+
 /* The coldest leave. What has a long chain is folded first, so that it comes back
  * quickly; the fold's end puts it at the cold end again. */
 void users_evict(struct store *s)
 {
-    for (int i = 0; i < EVICT_TURN && s->index_used > s->conf.index_bytes; i++) {
+    uint64_t room = room_for_users(s);
+
+    for (int i = 0; i < EVICT_TURN && s->index_used > room; i++) {
         struct list *link = list_pop(&s->lru);
         struct user *u;
 

@@ -296,6 +296,41 @@ static void eviction_changes_nothing(void **state)
     }
 }
 
+/* The coldest leave some at a time. */
+static void evict(struct skit *k)
+{
+    for (int i = 0; i < 20; i++)
+        skit_settle(k);
+}
+
+/* Heads and loaded users share one memory; a quarter of it is always for users. */
+static void heads_and_loaded_users_share_memory(void **state)
+{
+    enum { USERS = 400 };
+    struct skit *k = *state;
+    struct store *s = k->store;
+    uint64_t heads;
+    char name[16];
+
+    for (int i = 0; i < USERS; i++) {
+        snprintf(name, sizeof name, "u%d@x", i);
+        assert_int_equal(skit_deliver(k, name, NULL, "m", 200, NULL), STATUS_OK);
+        user_close(skit_open_user(k, name));
+    }
+    heads = s->heads.memory.bytes;
+    s->conf.index_bytes = heads + s->index_used;
+    evict(k);
+    assert_int_equal(s->loaded, USERS);
+    s->conf.index_bytes -= s->index_used / 2;
+    evict(k);
+    assert_true(s->loaded < USERS);
+    assert_true(heads + s->index_used <= s->conf.index_bytes);
+    s->conf.index_bytes = heads;
+    evict(k);
+    assert_true(s->loaded > 0);
+    assert_true(s->index_used <= heads / 4);
+}
+
 /* Loads the user from the disk; how many reads that took. */
 static uint64_t reads_to_load(struct skit *k, const char *name)
 {
@@ -419,6 +454,7 @@ int main(void)
         TEST(quota_holds_and_gives_way),
         TEST(keywords_are_limited),
         TEST(eviction_changes_nothing),
+        TEST(heads_and_loaded_users_share_memory),
         TEST(a_chain_is_followed_through_the_page_cache),
         TEST(a_delivery_loads_nobody),
         TEST(heads_are_found_among_many),

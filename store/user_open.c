@@ -107,8 +107,16 @@ static uint64_t room_for_users(const struct store *s)
     return heads < all - least ? all - heads : least;
 }
 
-/* The coldest leave. What has a long chain is folded first, so that it comes back
- * quickly; the fold's end puts it at the cold end again. */
+/* Whoever comes back reads a record for each link of his chain, all over the disk: with
+ * more than a few, it is cheaper to write his state once. */
+static bool worth_folding(const struct user *u)
+{
+    return u->head->chain > u->store->chain_fold / 32 && store_writable(u->store) &&
+        !(u->head->flags & HEAD_FOLDING);
+}
+
+/* The coldest leave. What has a chain is folded first, so that it comes back quickly; the
+ * fold's end puts it at the cold end again. */
 void users_evict(struct store *s)
 {
     uint64_t room = room_for_users(s);
@@ -122,8 +130,7 @@ void users_evict(struct store *s)
         u = container_of(link, struct user, link);
         if (!can_drop(u)) {
             list_add(&s->lru, link);
-        } else if (u->head->chain > s->chain_fold / 4 && store_writable(s) &&
-            !(u->head->flags & HEAD_FOLDING)) {
+        } else if (worth_folding(u)) {
             fold_want(s, u->head);
             list_add(&s->lru, link);
         } else if (u->head->flags & HEAD_FOLDING) {

@@ -353,7 +353,7 @@ static void a_chain_is_followed_through_the_page_cache(void **state)
     struct skit *k = *state;
     uint64_t cold, hash;
 
-    k->store->chain_fold = 1000;
+    k->store->chain_fold = 10000; /* nothing is folded */
     for (int i = 0; i < LINKS; i++) {
         assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 200, NULL), STATUS_OK);
         assert_int_equal(skit_deliver(k, "b@x", NULL, "m", BETWEEN, NULL), STATUS_OK);
@@ -367,6 +367,25 @@ static void a_chain_is_followed_through_the_page_cache(void **state)
     assert_true(reads_to_load(k, "a@x") < cold / 2);
     assert_true(k->disk.peeks >= cold / 2);
     assert_true(hash == skit_hash_user(k, "a@x"));
+}
+
+/* The mail that came meanwhile is read record by record once. */
+static void who_was_in_memory_comes_back_by_few_reads(void **state)
+{
+    enum { LINKS = 12, BETWEEN = 200000 };
+    struct skit *k = *state;
+    uint64_t first;
+
+    for (int i = 0; i < LINKS; i++) {
+        assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 200, NULL), STATUS_OK);
+        assert_int_equal(skit_deliver(k, "b@x", NULL, "m", BETWEEN, NULL), STATUS_OK);
+    }
+    for (int i = 0; i < 4 * LINKS; i++) /* out of the memory of the newest batches */
+        assert_int_equal(skit_deliver(k, "b@x", NULL, "m", BETWEEN, NULL), STATUS_OK);
+    k->disk.cached = false;
+    first = reads_to_load(k, "a@x");
+    assert_true(first >= LINKS);
+    assert_true(reads_to_load(k, "a@x") < first / 4);
 }
 
 /* A message to a user who is on the disk leaves him there. */
@@ -456,6 +475,7 @@ int main(void)
         TEST(eviction_changes_nothing),
         TEST(heads_and_loaded_users_share_memory),
         TEST(a_chain_is_followed_through_the_page_cache),
+        TEST(who_was_in_memory_comes_back_by_few_reads),
         TEST(a_delivery_loads_nobody),
         TEST(heads_are_found_among_many),
         TEST(heads_of_many_shards_are_found_by_number),

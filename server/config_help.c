@@ -1,39 +1,6 @@
 /* config_help.c -- the flags as help text and as a manual page. */
-#include <stdio.h>
-
+#include "proto/base/help.h"
 #include "server/config_table.h"
-
-enum { COLUMN = 28, WIDTH = 80 };
-
-static void pad(struct out *out, size_t from, size_t to)
-{
-    for (size_t i = from; i < to; i++)
-        out_byte(out, ' ');
-}
-
-/* Words of `text` between the columns; the cursor stands at column `at`. */
-static size_t wrap(struct out *out, size_t at, struct slice text)
-{
-    while (text.len > 0) {
-        struct slice word = slice_take(&text, slice_find(text, ' '));
-
-        if (text.len > 0)
-            slice_take(&text, 1);
-        if (word.len == 0)
-            continue;
-        if (at > COLUMN && at + 1 + word.len > WIDTH) {
-            out_byte(out, '\n');
-            pad(out, 0, COLUMN);
-            at = COLUMN;
-        } else if (at > COLUMN) {
-            out_byte(out, ' ');
-            at++;
-        }
-        out_put(out, word);
-        at += word.len;
-    }
-    return at;
-}
 
 static bool is_number(const struct flag *f)
 {
@@ -71,23 +38,9 @@ static void print_flag(struct out *out, const struct flag *f)
 {
     char buffer[256];
     struct out facts = out_of(buffer, sizeof buffer);
-    size_t at = 4 + strlen(f->name) + (*f->value ? 1 + strlen(f->value) : 0);
 
-    out_str(out, "  --");
-    out_str(out, f->name);
-    if (*f->value) {
-        out_byte(out, ' ');
-        out_str(out, f->value);
-    }
-    if (at + 2 > COLUMN) {
-        out_byte(out, '\n');
-        at = 0;
-    }
-    pad(out, at, COLUMN);
-    at = wrap(out, COLUMN, slice_str(f->help));
     print_facts(&facts, f);
-    wrap(out, at, out_slice(&facts));
-    out_byte(out, '\n');
+    help_flag(out, f->name, f->value, f->help, out_slice(&facts));
 }
 
 void config_help(struct out *out, const char *const *only)

@@ -11,7 +11,11 @@
 #include "server/conn_state.h"
 #include "server/limit.h"
 
-enum { TOUCHED_STEP = 16, CLOCK_STEP_NS = 1000000 };
+enum {
+    TOUCHED_STEP = 16,      /* connections between two looks at the clock */
+    SLICE_NS = 200000,      /* of one connection that has much to do */
+    SLICES_END_NS = 500000, /* from the start of the turn: no more connections run */
+};
 
 /* --- birth ---------------------------------------------------------------- */
 
@@ -168,18 +172,22 @@ static void resume_handshakes(struct thread *t)
 
 bool conns_turn(struct thread *t)
 {
-    int64_t begin = t->now_ns;
+    int64_t end = t->state->turn_ns + SLICES_END_NS;
     struct list now, *link;
 
     resume_handshakes(t);
+    t->looked_ns = clock_monotonic_ns();
     list_init(&now);
     while ((link = list_pop(&t->touched)))
         list_add(&now, link);
     for (unsigned n = 1; (link = list_pop(&now)); n++) {
         struct conn *c = container_of(link, struct conn, touched);
 
+        t->slice_end_ns = t->looked_ns + SLICE_NS;
         turn_one(c);
-        if (n % TOUCHED_STEP == 0 && clock_monotonic_ns() - begin > CLOCK_STEP_NS)
+        if (n % TOUCHED_STEP == 0)
+            t->looked_ns = clock_monotonic_ns();
+        if (t->looked_ns > end)
             break;
     }
     /* Who has waited comes before who has run and wants to again. */

@@ -447,12 +447,20 @@ static enum turn advance(struct session_imap *s)
     return TURN_WAIT;
 }
 
+bool imap_goes_on(struct session_imap *s)
+{
+    if (!thread_has_time(s->conn.thread))
+        return false;
+    s->units = IMAP_LOOK_UNITS;
+    return true;
+}
+
 static void session_run(struct conn *c)
 {
     struct session_imap *s = imap_of(c);
     enum turn turn = TURN_AGAIN;
 
-    s->units = IMAP_SLICE_UNITS;
+    s->units = IMAP_LOOK_UNITS;
     while (turn == TURN_AGAIN && !c->closing)
         turn = conn_congested(c) ? TURN_WAIT : advance(s);
     if (turn == TURN_YIELD && !c->closing)

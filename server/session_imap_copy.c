@@ -14,7 +14,7 @@ struct copy_cursor {
     bool writing;
 };
 
-enum { LOOKS_PER_UNIT = 8 }; /* messages looked at in a unit */
+enum { LOOKS_PER_UNIT = 8, UIDS_PER_UNIT = 2 }; /* messages looked at in a unit */
 
 static struct copy_cursor *begin(struct session_imap *s)
 {
@@ -91,7 +91,7 @@ static enum turn put_code(struct session_imap *s)
     while (turn == TURN_AGAIN &&
         imap_seqs_from(&c->present, &c->hint, c->seq + 1, &c->seq)) {
         imap_set_writer_add(&c->writer, view_uid(&s->view, c->seq));
-        if (c->seq % LOOKS_PER_UNIT == 0)
+        if (c->seq % UIDS_PER_UNIT == 0)
             turn = imap_pace(s, 1);
     }
     if (turn != TURN_AGAIN)

@@ -25,9 +25,9 @@ struct imap_idle;
 struct session_imap;
 
 enum {
-    /* What a call of run() may do before others get their turn: half a millisecond, in
-     * units of a quarter of a microsecond on a machine of today. */
-    IMAP_SLICE_UNITS = 2000,
+    /* What is done between two looks at the clock, in units of a quarter of a microsecond
+     * on a machine of today: what a page fault or a read costs, nobody knows. */
+    IMAP_LOOK_UNITS = 100,
     IMAP_UNITS_COMMAND = 4, /* to collect, parse and answer */
     IMAP_UNITS_READ = 8,    /* to open a body or a summary that is in memory */
     /* Memory of one command: parsed arguments, cursors, needles of a SEARCH. */
@@ -57,7 +57,7 @@ struct session_imap {
     struct imap_work *work; /* the command being collected or run */
     struct imap_idle *idle; /* IDLE: the tag to answer */
     uint32_t commands;      /* for the log */
-    int32_t units;          /* left in this slice */
+    int32_t units;          /* left before the next look at the clock */
     uint16_t keywords_told; /* of the selected mailbox, by FLAGS */
     uint8_t state;          /* enum imap_state */
     uint8_t errors;         /* BADs since the last OK */
@@ -151,11 +151,14 @@ bool imap_body_next(struct session_imap *s, struct imap_request *r);
 bool imap_summary_get(
     struct session_imap *s, struct imap_request *r, const struct entry *entry);
 
-/* Takes units off the slice: true when the step should yield. */
+/* Has its slice of the turn not come to its end? */
+bool imap_goes_on(struct session_imap *s);
+
+/* Counts what was done: true when the step should yield. */
 static inline bool imap_spent(struct session_imap *s, int units)
 {
     s->units -= units;
-    return s->units < 0;
+    return s->units < 0 && !imap_goes_on(s);
 }
 
 /* After a piece of output or work: AGAIN, or why the step has to stop here. */

@@ -209,12 +209,20 @@ static enum pop3_turn advance(struct session_pop3 *s)
     return POP3_WAIT;
 }
 
+bool pop3_goes_on(struct session_pop3 *s)
+{
+    if (!thread_has_time(s->conn.thread))
+        return false;
+    s->units = POP3_LOOK_UNITS;
+    return true;
+}
+
 static void session_run(struct conn *c)
 {
     struct session_pop3 *s = pop3_of(c);
     enum pop3_turn turn = POP3_AGAIN;
 
-    s->units = POP3_SLICE_UNITS;
+    s->units = POP3_LOOK_UNITS;
     while (turn == POP3_AGAIN && !c->closing)
         turn = conn_congested(c) ? POP3_WAIT : advance(s);
     if (turn == POP3_YIELD && !c->closing)

@@ -21,9 +21,8 @@
 
 enum {
     POP3_SESSION_BYTES = 512,
-    /* What a call of run() may do before others get their turn, in units of about a
-     * microsecond. */
-    POP3_SLICE_UNITS = 400,
+    /* What is done between two looks at the clock, in units of about a microsecond. */
+    POP3_LOOK_UNITS = 25,
     POP3_COPY_RATE = 20,          /* index entries copied in one unit */
     POP3_SCAN_RATE = 500,         /* messages looked at in one unit */
     POP3_LIST_RATE = 16,          /* lines of LIST or UIDL written in one unit */
@@ -123,7 +122,7 @@ struct session_pop3 {
     uint64_t octets;        /* sent of messages, for the log */
     int64_t since_ns;       /* the turn that saw the command began then */
     uint32_t commands, retrieved, deleted;
-    int32_t units; /* left in this slice */
+    int32_t units; /* left before the next look at the clock */
     uint16_t errors;
     uint8_t mode;     /* enum pop3_mode */
     uint8_t state;    /* enum pop3_state */
@@ -146,11 +145,14 @@ static inline const struct config *pop3_config(const struct session_pop3 *s)
     return s->conn.thread->config;
 }
 
-/* Takes units off the slice: AGAIN, or why the step has to stop here. */
+/* Has its slice of the turn not come to its end? */
+bool pop3_goes_on(struct session_pop3 *s);
+
+/* Counts what was done: AGAIN, or why the step has to stop here. */
 static inline enum pop3_turn pop3_pace(struct session_pop3 *s, int32_t units)
 {
     s->units -= units;
-    if (s->units < 0)
+    if (s->units < 0 && !pop3_goes_on(s))
         return POP3_YIELD;
     return conn_congested(&s->conn) ? POP3_WAIT : POP3_AGAIN;
 }

@@ -17,7 +17,7 @@ enum {
     ROUNDS_MAX = 8,       /* of work in a turn */
     CPU_SAMPLE_TURNS = 16 /* one turn in so many has its CPU time measured */
 };
-static const int64_t reap_budget_ns = 500000; /* then timers and calls have their turn */
+static const int64_t reap_budget_ns = 300000; /* then timers and calls have their turn */
 static const int64_t rounds_budget_ns = 100000; /* from the start of the turn */
 static const int64_t spin_min_ns = 1000;
 static const int64_t overflow_wait_ns = 200000; /* a full queue is tried again after it */
@@ -164,7 +164,7 @@ static void turn(struct thread *t)
     bool more;
 
     read_clocks(t);
-    begin_ns = t->now_ns;
+    begin_ns = t->state->turn_ns = t->now_ns;
     t->stats.turns++;
     reap(t);
     if (ring_counters(t->ring)->completions != completions || calls_waiting(t))
@@ -307,6 +307,12 @@ void *thread_main(void *arg)
 }
 
 /* --- questions ------------------------------------------------------------ */
+
+bool thread_has_time(struct thread *t)
+{
+    t->looked_ns = clock_monotonic_ns();
+    return t->looked_ns < t->slice_end_ns;
+}
 
 bool thread_short_of_memory(const struct thread *t)
 {

@@ -37,6 +37,8 @@ struct thread {
     struct list touched;   /* connections to be run or flushed at the end of the turn */
     int64_t now_ns;        /* monotonic, read once a turn */
     int64_t now_s;         /* wall clock, seconds since 1970, once a turn */
+    int64_t looked_ns;     /* monotonic, as thread_has_time() saw it last */
+    int64_t slice_end_ns;  /* of the connection that runs */
     const struct config *config;
     struct accounts *accounts; /* this thread's current snapshot */
     struct tls_context *tls;   /* likewise; NULL without certificates */
@@ -53,6 +55,10 @@ struct thread {
 /* Memory for input and output of this thread's connections runs short: new transactions
  * are answered 452 / NO [LIMIT] (matrix O09). */
 bool thread_short_of_memory(const struct thread *t);
+
+/* Whether the connection that runs may go on: its slice of the turn is not over. Looks at
+ * the clock, so it is asked once for a good number of small steps. */
+bool thread_has_time(struct thread *t);
 
 /* Which shard owns a user, and which thread runs that shard. `name` is canonical. */
 struct shard *thread_shard_here(

@@ -82,6 +82,7 @@ struct thread_state {
     uint64_t called[THREADS_MAX / 64]; /* threads to be rung at the end of the turn */
     _Alignas(64) _Atomic bool sleeping;
     _Alignas(64) struct inbox inbox;
+    int64_t turn_ns;  /* monotonic: when this turn began */
     bool running;     /* it takes requests */
     bool ending;      /* leave the loop */
     bool enter_first; /* before more rounds of work: an end is to be heard of */

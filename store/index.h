@@ -37,6 +37,7 @@
 
 enum {
     TURN_BUDGET = 4096,  /* messages touched in one slice of work */
+    MESSAGE_MADE = 4,    /* so many that are there already, for the fresh memory */
     CHAIN_FOLD = 128,    /* records of a user until his state is written */
     FOLDS_MAX = 8,       /* users folded at once */
     INLINE_ENTRIES = 64, /* so many messages need no page of their own */
@@ -95,7 +96,7 @@ struct commit_waiter {
 struct progress {
     uint32_t target; /* of a DELIVERY */
     uint32_t uid;    /* next to look at */
-    uint32_t done;   /* copies made */
+    uint32_t done;   /* copies made; of FLAGS, whether any flag has changed */
     uint32_t phase;
     int budget; /* messages that may still be touched in this slice */
 };
@@ -183,7 +184,8 @@ struct store {
     unsigned fold_count;
     unsigned chain_fold;     /* CHAIN_FOLD, … */
     unsigned inline_entries; /* INLINE_ENTRIES, … */
-    unsigned page_entries;   /* PAGE_ENTRIES; tests have them lower */
+    unsigned page_entries;   /* PAGE_ENTRIES, … */
+    int turn_budget;         /* TURN_BUDGET; tests have them lower */
     struct content *dead;    /* contents that are being freed */
     uint64_t index_used;     /* bytes of memory of loaded users */
     uint64_t loaded;

@@ -165,17 +165,13 @@ static int set_of(struct keywords *k, int old, struct flags_change *f)
     return f->to;
 }
 
-static void set_flags(struct mailbox *m, struct page *p, struct packed_entry *e,
+static bool set_flags(struct mailbox *m, struct page *p, struct packed_entry *e,
     unsigned flags, unsigned set, uint64_t modseq)
 {
     struct content *c = m->content;
 
     if (e->flags == flags && e->set == set)
-        return;
-    if (modseq > m->flags_modseq) {
-        m->flags_before = m->flags_modseq;
-        m->flags_modseq = modseq;
-    }
+        return false;
     c->unseen += (e->flags & FLAG_SEEN) != 0;
     c->unseen -= (flags & FLAG_SEEN) != 0;
     c->deleted -= (e->flags & FLAG_DELETED) != 0;
@@ -187,6 +183,16 @@ static void set_flags(struct mailbox *m, struct page *p, struct packed_entry *e,
     if (modseq > p->changed_modseq)
         p->changed_modseq = modseq;
     p->dirty = c->dirty = true;
+    return true;
+}
+
+/* Views look for changes up to this one: not before the last message has it. */
+static void flags_done(struct mailbox *m, uint64_t modseq)
+{
+    if (modseq <= m->flags_modseq)
+        return;
+    m->flags_before = m->flags_modseq;
+    m->flags_modseq = modseq;
 }
 
 static enum applied flags_range(struct mailbox *m, const struct rec_range *range,
@@ -208,7 +214,7 @@ static enum applied flags_range(struct mailbox *m, const struct rec_range *range
         set = set_of(&c->keywords, e->set, f);
         if (set < 0)
             return APPLY_STUCK;
-        set_flags(m, page, e, flags_of(e->flags, f), (unsigned)set, f->modseq);
+        p->done |= set_flags(m, page, e, flags_of(e->flags, f), (unsigned)set, f->modseq);
     }
     return APPLIED;
 }
@@ -235,6 +241,8 @@ static enum applied apply_flags(
         if (a != APPLIED)
             return a;
     }
+    if (p->done)
+        flags_done(m, change.modseq);
     return APPLIED;
 }
 
@@ -406,14 +414,17 @@ static int translate(const struct keywords *from, int set, struct keywords *to)
 
 enum { COPY_STEP = 64 };
 
-/* The next messages of the range, at most COPY_STEP; their number. */
+/* The next messages of the range, as many as the slice has room for; their number. */
 static unsigned gather(const struct content *c, const struct rec_range *range,
-    uint32_t uid, struct packed_entry *list)
+    const struct progress *p, struct packed_entry *list)
 {
+    int room = p->budget > MESSAGE_MADE ? p->budget / MESSAGE_MADE : 1;
+    unsigned max = room < COPY_STEP ? (unsigned)room : COPY_STEP;
+    uint32_t uid = p->uid;
     struct spot s = content_seek(c, range->first > uid ? range->first : uid);
     unsigned n = 0;
 
-    while (s.page < c->page_count && n < COPY_STEP) {
+    while (s.page < c->page_count && n < max) {
         const struct packed_entry *e = content_get(c, s);
 
         if (e->uid > range->last)
@@ -449,6 +460,20 @@ static bool copy_one(struct mailbox *to, struct mailbox *from,
     return true;
 }
 
+/* Neighbours on a page go together. */
+static void remove_uids(struct content *c, const uint32_t *uids, unsigned count)
+{
+    for (unsigned i = 0, n; i < count; i += n) {
+        struct spot s = content_seek(c, uids[i]);
+        const struct page *page = &c->pages[s.page];
+
+        for (n = 1; i + n < count && s.at + n < page->count; n++)
+            if (page->at[s.at + n].uid != uids[i + n])
+                break;
+        content_remove(c, s, n);
+    }
+}
+
 /* Copies, and takes away what was copied when it is a move. */
 static enum applied copy_some(struct mailbox *to, struct mailbox *from,
     const struct delta_read *d, uint32_t uid_first, const struct packed_entry *list,
@@ -474,10 +499,9 @@ static enum applied copy_some(struct mailbox *to, struct mailbox *from,
         p->uid = list[made].uid + 1;
         p->done++;
     }
-    p->budget -= (int)made;
+    p->budget -= (int)made * MESSAGE_MADE;
     if (d->fixed.what) {
-        for (unsigned i = 0; i < made; i++)
-            content_remove(from->content, content_seek(from->content, uids[i]), 1);
+        remove_uids(from->content, uids, made);
         views_gone(from, uids, made);
     }
     return made < n ? APPLY_STUCK : APPLIED;
@@ -497,7 +521,7 @@ enum applied copy_apply(struct mailbox *to, struct mailbox *from,
 
         if (c.ranges.at[i].last < p->uid)
             continue;
-        while ((n = gather(from->content, &c.ranges.at[i], p->uid, list)) > 0) {
+        while ((n = gather(from->content, &c.ranges.at[i], p, list)) > 0) {
             enum applied a = copy_some(to, from, &d, c.fixed.uid_first, list, n, p);
 
             if (a != APPLIED)

@@ -1,7 +1,10 @@
 /* The messages of a mailbox, from its state and its pages, then what was held. */
 #include "store/mailbox.h"
 
-enum { PAGE_READS = 8 };
+enum {
+    PAGE_READS = 8,
+    LOADS_TURN = 4, /* mailboxes that are loaded further in one turn */
+};
 
 enum content_phase { CONTENT_STATE, CONTENT_PAGES, CONTENT_HELD };
 
@@ -250,7 +253,8 @@ static enum status take_page(struct content_load *l, const struct page_slot *slo
 /* OK: all are in. BUSY: more are on their way. */
 static enum status take_pages(struct content_load *l)
 {
-    for (int budget = TURN_BUDGET / PAGE_ENTRIES; l->taken < l->state.fixed.page_count;) {
+    for (int budget = TURN_BUDGET / MESSAGE_MADE / PAGE_ENTRIES;
+         l->taken < l->state.fixed.page_count;) {
         struct page_slot *slot = &l->slots[l->taken % PAGE_READS];
         enum status status;
 
@@ -298,17 +302,18 @@ static enum status apply_held(struct content_load *l)
     struct mailbox *m = l->mailbox;
 
     m->content = l->content;
+    l->progress.budget = m->user->store->turn_budget;
     while (!held_empty(&m->held)) {
         struct log_record r = record_of_change(held_next(&m->held));
-        enum applied a;
+        enum applied a = APPLY_MORE;
 
-        l->progress.budget = TURN_BUDGET;
-        a = content_apply(m, &r, &l->progress);
+        if (l->progress.budget > 0)
+            a = content_apply(m, &r, &l->progress);
         if (a != APPLIED) {
-            wake(l); /* no memory: once more, later */
+            wake(l); /* the slice is used up, or there is no memory: once more, later */
             return STATUS_BUSY;
         }
-        l->progress = (struct progress){0};
+        l->progress = (struct progress){.budget = l->progress.budget - MESSAGE_MADE};
         held_pop(&m->held);
     }
     return STATUS_OK;
@@ -343,7 +348,7 @@ bool content_loads_step(struct store *s)
     struct list *link;
 
     list_init(&now);
-    while ((link = list_pop(&s->content_loads)))
+    for (int n = 0; n < LOADS_TURN && (link = list_pop(&s->content_loads)); n++)
         list_add(&now, link);
     while ((link = list_pop(&now)))
         run(container_of(link, struct content_load, link));

@@ -260,7 +260,6 @@ bool changes_complete(struct store *s)
 {
     struct changes *q = &s->changes;
 
-    s->progress.budget = TURN_BUDGET;
     while (q->applied != q->added && (s->failed || q->applied < q->durable)) {
         struct change *c = change_at(q, q->head);
         bool durable = q->applied < q->durable;

@@ -225,6 +225,7 @@ bool store_turn(struct store *s, int64_t now_s)
     changes_await(s);
     log_turn(s->log);
     say_room(s);
+    s->progress.budget = s->turn_budget;
     s->turning = false;
     /* What came to an end late in this turn may have woken a load that had its turn. */
     return !idle || !list_empty(&s->posted) || !list_empty(&s->again) ||

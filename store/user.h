@@ -38,6 +38,7 @@ struct user {
     uint64_t id;
     bool loading;
     bool removed;
+    bool half;           /* a record is applied in part: nothing may be folded */
     bool relocated;      /* an entry that names the segment being compacted was copied */
     uint32_t pins;       /* handles, mailboxes open, requests, fold, compaction */
     struct list waiters; /* requests for the load */

@@ -193,8 +193,12 @@ enum applied user_change(
         return apply_removed(s, head, u, p);
     if (!u)
         return APPLIED;
-    if (!u->loading)
-        return user_apply(u, r, p);
+    if (!u->loading) {
+        enum applied a = user_apply(u, r, p);
+
+        u->half = a != APPLIED;
+        return a;
+    }
     if (!held_add(&u->held, r))
         return APPLY_STUCK;
     load_born(u);

@@ -56,7 +56,7 @@ void tally_free(struct tally *t)
 bool tally_step(struct tally *t, struct mailbox *m)
 {
     struct content *c = m->content;
-    int budget = TURN_BUDGET;
+    int budget = m->user->store->turn_budget;
     struct spot s;
 
     if (!c)

@@ -392,7 +392,7 @@ static enum status user_write(struct fold *f)
 
 static enum status fold_step(struct fold *f)
 {
-    enum status status = need_contents(f);
+    enum status status = f->user->half ? STATUS_BUSY : need_contents(f);
     unsigned left;
 
     if (status != STATUS_OK)

@@ -309,7 +309,7 @@ static enum status apply_one(struct load *l, const struct change *c)
     if (status == STATUS_BUSY)
         return STATUS_BUSY; /* content_need() has us woken */
     TRY(status);
-    l->progress.budget = TURN_BUDGET;
+    l->progress.budget = l->user->store->turn_budget;
     a = user_apply(l->user, &r, &l->progress);
     if (a == APPLY_STUCK)
         return STATUS_NO_MEMORY;

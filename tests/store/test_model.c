@@ -608,7 +608,8 @@ static void look(struct run *r)
         take_news(l, &news);
     }
     check_client(l);
-    if (all && expunge)
+    if (all && expunge &&
+        !l->handle->half) /* what is half done is told when it is done */
         check_current(l);
 }
 
@@ -737,6 +738,8 @@ static void open_store(struct run *r)
         r->kit.store->page_entries = 8 + (unsigned)draw(r, 20);
         r->kit.store->inline_entries = (unsigned)draw(r, 30);
     }
+    if (r->seed % 4)
+        r->kit.store->turn_budget = 2 + (int)draw(r, 40);
 }
 
 static void settle(struct run *r)

@@ -55,6 +55,13 @@ struct segments {
     uint32_t min, max;
 };
 
+/* What a mailbox is called as soon as the rename of a tree shows: user_rename.c. */
+struct next_name {
+    char *name; /* NULL: as before */
+    uint16_t bytes;
+    bool subscribed;
+};
+
 struct mailbox {
     struct user *user;
     char *name;
@@ -66,6 +73,7 @@ struct mailbox {
     bool frozen;    /* INBOX, while its messages are being renamed away */
     bool damaged;   /* its state can't be read: nothing is written over it */
     uint8_t failed; /* enum status of the last load, for those who don't wait in line */
+    struct next_name next;
     uint32_t id;
     uint32_t uid_validity;
     uint32_t uid_next, uid_pending; /* visible; next to give */
@@ -86,7 +94,13 @@ struct mailbox {
 
 static inline struct slice mailbox_name(const struct mailbox *m)
 {
+    if (m->next.name && m->user->renamed)
+        return slice_of(m->next.name, m->next.bytes);
     return slice_of(m->name, m->name_bytes);
+}
+static inline bool mailbox_subscribed(const struct mailbox *m)
+{
+    return m->next.name && m->user->renamed ? m->next.subscribed : m->subscribed;
 }
 
 /* UIDs and modseqs to give; INBOX's are in the head. */

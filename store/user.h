@@ -58,9 +58,11 @@ struct user {
     struct fold *fold;
     unsigned fold_after; /* a fold failed when the chain had this length */
 
-    bool tree_busy;           /* a change of the tree is on its way */
-    struct list tree_waiters; /* the next ones */
-    size_t memory;            /* counted in store->index_used */
+    bool tree_busy;            /* a change of the tree is on its way */
+    bool renamed;              /* the names of `renaming` show */
+    struct renaming *renaming; /* of a tree, applied in part */
+    struct list tree_waiters;  /* the next ones */
+    size_t memory;             /* counted in store->index_used */
 };
 
 /* --- user_open.c: in and out of memory --- */
@@ -126,8 +128,20 @@ void names_remove(struct user *u, struct mailbox *m);
 bool ids_reserve(struct user *u, unsigned more);
 void ids_add(struct user *u, struct mailbox *m);
 void ids_remove(struct user *u, struct mailbox *m);
-/* Renames a node and all below it. False: no memory, nothing changed. */
-bool names_rename(struct user *u, struct slice from, struct slice to);
+/* Room for so many more nodes. */
+bool names_reserve(struct user *u, unsigned more);
+/* A node that is in no list; NULL without memory. */
+struct mailbox *name_node(struct user *u, struct slice name);
+
+/* --- user_rename.c: a tree gets another name --- */
+
+/* The nodes [*from, *to) are the name and all below it: they stand together. */
+void names_tree(const struct user *u, struct slice name, unsigned *from, unsigned *to);
+/* Renames a node and all below it; to be called again until it is APPLIED. */
+enum applied names_rename(
+    struct user *u, struct slice from, struct slice to, struct progress *p);
+/* Forgets one that has begun, with its user. */
+void renaming_free(struct user *u);
 
 /* --- user_tree.c: changes of the tree --- */
 

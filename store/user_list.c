@@ -30,7 +30,7 @@ bool user_mailbox_at(struct user *u, unsigned i, struct mailbox_info *info)
         .use = m->use,
         .selectable = m->selectable,
         .exists = m->exists,
-        .subscribed = m->subscribed,
+        .subscribed = mailbox_subscribed(m),
         .has_children = has_children(u, i),
         .uid_validity = m->uid_validity,
         .uid_next = m->uid_next,

@@ -50,7 +50,7 @@ struct mailbox *names_find(const struct user *u, struct slice name)
 
 /* --- nodes --- */
 
-static bool names_reserve(struct user *u, unsigned more)
+bool names_reserve(struct user *u, unsigned more)
 {
     uint32_t cap = u->name_cap ? u->name_cap : 8;
     struct mailbox **names, **ids;
@@ -72,7 +72,7 @@ static bool names_reserve(struct user *u, unsigned more)
     return true;
 }
 
-static struct mailbox *node_new(struct user *u, struct slice name)
+struct mailbox *name_node(struct user *u, struct slice name)
 {
     struct mailbox *m = calloc(1, sizeof *m);
 
@@ -101,7 +101,7 @@ struct mailbox *names_add(struct user *u, struct slice name)
         return u->names[at];
     if (!names_reserve(u, 1))
         return NULL;
-    m = node_new(u, name);
+    m = name_node(u, name);
     if (!m)
         return NULL;
     memmove(&u->names[at + 1], &u->names[at], (u->name_count - at) * sizeof m);
@@ -159,142 +159,4 @@ void ids_remove(struct user *u, struct mailbox *m)
     CHECK(at < u->id_count && u->ids[at] == m);
     u->id_count--;
     memmove(&u->ids[at], &u->ids[at + 1], (u->id_count - at) * sizeof m);
-}
-
-/* --- renaming a tree --- */
-
-/* The nodes [*from, *to) are the name and all below it: they stand together. */
-static void subtree(const struct user *u, struct slice name, unsigned *from, unsigned *to)
-{
-    *from = *to = names_at(u, name);
-    while (*to < u->name_count &&
-        (slice_eq(mailbox_name(u->names[*to]), name) ||
-            name_below(mailbox_name(u->names[*to]), name)))
-        ++*to;
-}
-
-/* Subscriptions stay with the names (RFC 3501, 6.3.6: a server must not take a name off
- * the list): a remnant keeps each where the mailbox was. */
-struct renaming {
-    struct mailbox **moved; /* mailboxes that get another name */
-    char **names;           /* and which */
-    struct mailbox **rest;  /* all other nodes, and the remnants */
-    unsigned moved_count, rest_count;
-};
-
-static bool renaming_init(struct user *u, struct renaming *r)
-{
-    size_t n = 2 * (size_t)u->name_count + 1;
-
-    *r = (struct renaming){.moved = calloc(n, sizeof(void *)),
-        .names = calloc(n, sizeof(void *)),
-        .rest = calloc(n, sizeof(void *))};
-    return r->moved && r->names && r->rest;
-}
-
-static void renaming_free(struct renaming *r)
-{
-    free(r->moved);
-    free(r->names);
-    free(r->rest);
-}
-
-static bool renaming_add(struct user *u, struct mailbox *m, struct slice from,
-    struct slice to, struct renaming *r)
-{
-    struct slice old = mailbox_name(m);
-    struct mailbox *remnant = NULL;
-    char *name = malloc(old.len - from.len + to.len + 1);
-
-    if (!name)
-        return false;
-    memcpy(name, to.at, to.len);
-    memcpy(name + to.len, old.at + from.len, old.len - from.len);
-    r->names[r->moved_count] = name;
-    r->moved[r->moved_count++] = m;
-    if (!m->subscribed)
-        return true;
-    remnant = node_new(u, old);
-    if (!remnant)
-        return false;
-    remnant->subscribed = true;
-    r->rest[r->rest_count++] = remnant;
-    return true;
-}
-
-static bool renaming_make(
-    struct user *u, struct slice from, struct slice to, struct renaming *r)
-{
-    unsigned first, end;
-
-    if (!renaming_init(u, r))
-        return false;
-    subtree(u, from, &first, &end);
-    for (unsigned i = 0; i < u->name_count; i++) {
-        struct mailbox *m = u->names[i];
-
-        if (i < first || i >= end || !m->exists)
-            r->rest[r->rest_count++] = m;
-        else if (!renaming_add(u, m, from, to, r))
-            return false;
-    }
-    return names_reserve(u, r->rest_count + r->moved_count - u->name_count);
-}
-
-/* No memory: as if nothing had been. A remnant's name is that of a mailbox that moved. */
-static void renaming_undo(struct user *u, struct renaming *r)
-{
-    for (unsigned i = 0; i < r->moved_count; i++)
-        free(r->names[i]);
-    for (unsigned i = 0; i < r->rest_count; i++)
-        if (names_find(u, mailbox_name(r->rest[i])) != r->rest[i])
-            mailbox_free(r->rest[i]);
-}
-
-static void rename_nodes(struct renaming *r, struct slice from, struct slice to)
-{
-    for (unsigned i = 0; i < r->moved_count; i++) {
-        struct mailbox *m = r->moved[i];
-
-        m->name_bytes = (uint16_t)(m->name_bytes - from.len + to.len);
-        free(m->name);
-        m->name = r->names[i];
-        m->subscribed = false;
-    }
-}
-
-/* Both lists are sorted. A remnant whose name a mailbox takes gives it the subscription.
- */
-static void names_merge(struct user *u, const struct renaming *r)
-{
-    unsigned i = 0, k = 0, n = 0;
-
-    while (i < r->rest_count || k < r->moved_count) {
-        int c = i == r->rest_count ? 1
-            : k == r->moved_count
-            ? -1
-            : name_compare(mailbox_name(r->rest[i]), mailbox_name(r->moved[k]));
-        if (c == 0) {
-            r->moved[k]->subscribed |= r->rest[i]->subscribed;
-            mailbox_free(r->rest[i++]);
-        } else {
-            u->names[n++] = c < 0 ? r->rest[i++] : r->moved[k++];
-        }
-    }
-    u->name_count = n;
-}
-
-bool names_rename(struct user *u, struct slice from, struct slice to)
-{
-    struct renaming r;
-    bool made = renaming_make(u, from, to, &r);
-
-    if (made) {
-        rename_nodes(&r, from, to);
-        names_merge(u, &r);
-    } else if (r.moved && r.names && r.rest) {
-        renaming_undo(u, &r);
-    }
-    renaming_free(&r);
-    return made;
 }

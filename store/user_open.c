@@ -27,6 +27,7 @@ void mailbox_free(struct mailbox *m)
     user_memory(m->user, -(int64_t)(sizeof *m + m->name_bytes));
     bytes_free(&m->held.bytes);
     free(m->name);
+    free(m->next.name);
     free(m);
 }
 
@@ -56,6 +57,7 @@ static void user_free(struct user *u)
     list_remove(&u->link);
     for (unsigned i = 0; i < u->name_count; i++)
         mailbox_free(u->names[i]);
+    renaming_free(u);
     load_free(u);
     bytes_free(&u->held.bytes);
     free(u->names);

@@ -190,10 +190,9 @@ static enum applied apply_change(struct user *u, const struct delta_read *d,
     case TREE_DELETE:
         return apply_delete(u, t, p);
     case TREE_RENAME:
-        if (!folders_make(u, t->folders, t->fixed.folder_count) ||
-            !names_rename(u, t->name, t->to))
+        if (!u->renaming && !folders_make(u, t->folders, t->fixed.folder_count))
             return APPLY_STUCK;
-        return APPLIED;
+        return names_rename(u, t->name, t->to, p);
     case TREE_RENAME_INBOX:
         if (!folders_make(u, t->folders, t->fixed.folder_count))
             return APPLY_STUCK;
@@ -402,14 +401,13 @@ static enum status rename_inbox(struct user *u, struct mailbox_op *op, struct sl
 static size_t longest(const struct user *u, struct slice from, struct slice to)
 {
     size_t most = 0;
+    unsigned i, end;
 
-    for (unsigned i = names_at(u, from); i < u->name_count; i++) {
-        struct slice name = mailbox_name(u->names[i]);
+    for (names_tree(u, from, &i, &end); i < end; i++) {
+        size_t bytes = mailbox_name(u->names[i]).len;
 
-        if (!slice_eq(name, from) && !name_below(name, from))
-            break;
-        if (name.len > most)
-            most = name.len;
+        if (bytes > most)
+            most = bytes;
     }
     return most - from.len + to.len;
 }

@@ -10,10 +10,18 @@
 enum {
     LOAD_BUDGET = 256, /* records in one slice */
     PEEKS_STEP = 64,   /* of all loads together, system calls in one step */
+    FOLDERS_STEP = 96, /* mailboxes of a state in one slice */
     LINK_BYTES = 384,  /* what most records of a chain are smaller than */
 };
 
-enum load_phase { LOAD_STATE, LOAD_CHAIN, LOAD_APPLY, LOAD_HELD, LOAD_BIRTH };
+enum load_phase {
+    LOAD_STATE,
+    LOAD_FOLDERS,
+    LOAD_CHAIN,
+    LOAD_APPLY,
+    LOAD_HELD,
+    LOAD_BIRTH
+};
 
 struct link {
     struct link *next; /* the newer one */
@@ -25,7 +33,9 @@ struct load {
     struct user *user;
     enum load_phase phase;
     struct log_read read;
-    bool reading;
+    bool reading, held; /* the state's record is on its way, or here */
+    struct user_state_read folders;
+    uint32_t folders_taken;
     uint64_t state;      /* place of the USER_STATE */
     uint64_t state_prev; /* what it is linked to */
     uint64_t state_seq;
@@ -71,6 +81,8 @@ void load_free(struct user *u)
     if (!l)
         return;
     CHECK(!l->reading);
+    if (l->held)
+        log_read_end(&l->read);
     while (l->chain) {
         struct link *next = l->chain->next;
 
@@ -124,28 +136,47 @@ static bool folder_restore(struct user *u, const struct folder_state_read *f)
     return true;
 }
 
-static enum status state_restore(struct load *l, const struct log_record *r)
+/* The record stays until its folders have been taken. */
+static enum status state_begin(struct load *l, const struct log_record *r)
 {
     struct user *u = l->user;
+    struct user_state_read *st = &l->folders;
     struct delta_read d;
-    struct user_state_read st;
-    struct folder_state_read f;
 
     if (r->kind != RECORD_USER_STATE || !delta_read(r->payload, &d) ||
-        d.fixed.user != u->id || !user_state_read(d.body, &st))
+        d.fixed.user != u->id || !user_state_read(d.body, st))
         return STATUS_CORRUPT;
-    for (uint32_t i = 0; i < st.fixed.mailbox_count; i++)
-        if (!folder_state_next(&st.folders, &f))
-            return STATUS_CORRUPT;
-        else if (!folder_restore(u, &f))
-            return STATUS_NO_MEMORY;
-    u->next_mailbox = st.fixed.next_mailbox;
-    u->bytes = st.fixed.applied_bytes;
-    u->applied = l->applied = st.fixed.applied;
-    u->applied_seq = st.fixed.applied_seq;
+    u->next_mailbox = st->fixed.next_mailbox;
+    u->bytes = st->fixed.applied_bytes;
+    u->applied = l->applied = st->fixed.applied;
+    u->applied_seq = st->fixed.applied_seq;
     u->state_bytes = (uint32_t)record_span(r->payload.len);
     l->state_prev = d.fixed.prev;
     l->state_seq = r->seq;
+    l->held = true;
+    l->phase = LOAD_FOLDERS;
+    return STATUS_OK;
+}
+
+/* BUSY: more of them in the next turn. */
+static enum status folders_take(struct load *l)
+{
+    struct folder_state_read f;
+
+    for (int n = 0; l->folders_taken < l->folders.fixed.mailbox_count; n++) {
+        if (n == FOLDERS_STEP) {
+            load_wake(l);
+            return STATUS_BUSY;
+        }
+        if (!folder_state_next(&l->folders.folders, &f))
+            return STATUS_CORRUPT;
+        if (!folder_restore(l->user, &f))
+            return STATUS_NO_MEMORY;
+        l->folders_taken++;
+    }
+    log_read_end(&l->read);
+    l->held = false;
+    l->phase = LOAD_CHAIN;
     return STATUS_OK;
 }
 
@@ -203,12 +234,11 @@ static enum status chain_add_state(struct load *l)
 }
 static enum status take_record(struct load *l)
 {
-    enum status status = l->phase == LOAD_STATE ? state_restore(l, &l->read.record)
+    enum status status = l->phase == LOAD_STATE ? state_begin(l, &l->read.record)
                                                 : chain_add(l, &l->read.record);
 
-    log_read_end(&l->read);
-    if (l->phase == LOAD_STATE)
-        l->phase = LOAD_CHAIN;
+    if (!l->held)
+        log_read_end(&l->read);
     return status;
 }
 
@@ -222,8 +252,8 @@ static void load_end(struct load *l, enum status status)
     if (status == STATUS_CORRUPT || status == STATUS_NOT_FOUND)
         store_say(u->store, SAY_ERROR, "user-damaged", "user=%.*s segment=%08x offset=%u",
             (int)u->head->name_bytes, u->head->name,
-            PLACE_SEGMENT(l->phase == LOAD_STATE ? l->state : l->place),
-            PLACE_OFFSET(l->phase == LOAD_STATE ? l->state : l->place));
+            PLACE_SEGMENT(l->phase < LOAD_CHAIN ? l->state : l->place),
+            PLACE_OFFSET(l->phase < LOAD_CHAIN ? l->state : l->place));
     if (status == STATUS_NOT_FOUND)
         status = STATUS_CORRUPT;
     user_loaded(u, status);
@@ -366,6 +396,8 @@ static enum status load_step(struct load *l, bool *waits)
         else
             l->phase = LOAD_CHAIN;
         return status;
+    case LOAD_FOLDERS:
+        return folders_take(l);
     case LOAD_CHAIN:
         TRY(chain_next(l, &next));
         if (next)

@@ -1,5 +1,6 @@
 """Long commands let others live, and big messages cost little memory (matrix I21, O03, O15)."""
 import json
+import re
 import subprocess
 import threading
 import time
@@ -120,4 +121,56 @@ with Server(users=2, shards=1, threads=1, binary=RELEASE, flags=["--max-message-
     time.sleep(2)
     check("a client that reads nothing costs less than 16 MB", s.memory() - before < 16 << 20, (s.memory() - before) >> 20)
     check("and the others nothing", quiet.do("NOOP").status == "OK")
+
+
+# --- what is done in slices is done at one moment, and by all of a crash or by nothing of it ---
+
+def names(client):
+    return {line.rsplit(b" ", 1)[1] for line in client.do('LIST "" "*"').lines if line.startswith(b"* LIST")}
+
+
+def in_bulk(client, commands):
+    client.send(b"".join(b"b%d %s\r\n" % (i, c) for i, c in enumerate(commands)))
+    last = b"b%d " % (len(commands) - 1)
+    while not client.line().startswith(last):
+        pass
+
+
+MANY = 400
+with Server(users=2, shards=1, threads=1) as s:
+    c, other = Client(s, HEAVY), Client(s, HEAVY)
+    small = b"From: a@a.example\r\nSubject: x\r\n\r\ny\r\n"
+    in_bulk(c, [b"CREATE t/%d" % i for i in range(MANY)] + [b"SUBSCRIBE t/%d" % i for i in range(0, MANY, 4)])
+    in_bulk(c, [b"APPEND t/0 {%d+}\r\n%s" % (len(small), small)] * 100)
+    c.do("SELECT t/0")
+    for _ in range(5):
+        c.do("COPY 1:* t/0")
+        c.do("NOOP")
+    c.do("UNSELECT")
+    trees = [{b"%s/%d" % (top, i) for i in range(MANY)} for top in (b"t", b"v")]
+    for old, new in (("t", "v"), ("v", "t")):
+        check("RENAME %s %s" % (old, new), c.do("RENAME %s %s" % (old, new)).status == "OK")
+        check("moves all of the tree", [len(t & names(other)) for t in trees] == ([0, MANY] if new == "v" else [MANY, 0]))
+    check("subscriptions stay with the names", len([1 for line in other.do('LSUB "" "t/*"').lines if line.startswith(b"* LSUB")]) == MANY / 4)
+    at, moved, copied = "t", 0, 0
+    for round in range(6):
+        to = "v" if at == "t" else "t"
+        before = int(re.search(rb"MESSAGES (\d+)", other.do("STATUS %s/1 (MESSAGES)" % at).lines[0])[1])
+        c.do("SELECT %s/0" % at)
+        c.send("x COPY 1:* %s/1\r\ny RENAME %s %s\r\n" % (at, at, to))
+        time.sleep(0.008 * round)
+        s.kill()
+        s.start()
+        c, other = Client(s, HEAVY), Client(s, HEAVY)
+        n = names(c)
+        whole = [t & n == t for t in trees]
+        if not check("kill -9 in a RENAME leaves one whole tree", whole[0] != whole[1] and not trees[whole[0]] & n,
+                     [len(t & n) for t in trees]):
+            break
+        moved += (at == "t") != whole[0]
+        at = "t" if whole[0] else "v"
+        after = int(re.search(rb"MESSAGES (\d+)", other.do("STATUS %s/1 (MESSAGES)" % at).lines[0])[1])
+        check("and of a COPY all or nothing", after - before in (0, 3200), (before, after))
+        copied += after > before
+    print("# %d of 6 renames and %d of 6 copies were done" % (moved, copied), flush=True)
 finish()

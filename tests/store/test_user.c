@@ -86,6 +86,38 @@ static void a_rename_takes_the_tree_along(void **state)
     assert_true(hash == skit_hash_user(k, "a@x"));
 }
 
+/* Slices of a few names: between any two turns all of the tree has one name. */
+static void a_rename_shows_at_one_moment(void **state)
+{
+    static const char before[] = "INBOX+ Sent+ Trash+ a* a/b+ a/c a/d b/b+?";
+    static const char after[] = "INBOX+ Sent+ Trash+ a/b+? b* b/b+ b/c b/d";
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    struct mailbox_op op = {
+        .change = MAILBOX_RENAME, .name = S("a"), .to = S("b"), .op.done = skit_done};
+    unsigned turns[2] = {0};
+    char text[1024];
+
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "a/b", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "a/c", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "a/d", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_SUBSCRIBE, "a/b", NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_SUBSCRIBE, "b/b", NULL), STATUS_OK);
+    k->store->turn_budget = 4;
+    mailbox_change(u, &op);
+    while (op.op.pending) {
+        bool renamed = strcmp(names(u, text), before) != 0;
+
+        assert_string_equal(text, renamed ? after : before);
+        turns[renamed] += u->half;
+        skit_turn(k);
+    }
+    assert_int_equal(skit_status(&op.op), STATUS_OK);
+    assert_string_equal(names(u, text), after);
+    assert_true(turns[false] > 5 && turns[true] > 1);
+    user_close(u);
+}
+
 static void inbox_gives_its_messages_away_and_stays(void **state)
 {
     struct skit *k = *state;
@@ -465,6 +497,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_tree_is_what_was_asked_for),
         TEST(a_rename_takes_the_tree_along),
+        TEST(a_rename_shows_at_one_moment),
         TEST(inbox_gives_its_messages_away_and_stays),
         TEST(mailboxes_are_limited),
         TEST(changes_of_one_tree_wait_for_each_other),

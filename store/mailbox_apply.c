@@ -386,6 +386,8 @@ enum applied mailbox_apply(
             return a;
     } else if (!held_add(&m->held, r)) {
         return APPLY_STUCK;
+    } else {
+        mailbox_recount(m);
     }
     if (r->kind == RECORD_DELIVERY)
         count_delivery(m, r);

@@ -12,7 +12,7 @@ void user_memory(struct user *u, int64_t by)
 
 void mailbox_recount(struct mailbox *m)
 {
-    size_t now = m->content ? content_memory(m->content) : 0;
+    size_t now = m->held.bytes.cap + (m->content ? content_memory(m->content) : 0);
 
     user_memory(m->user, (int64_t)now - (int64_t)m->counted);
     m->counted = now;
@@ -23,9 +23,9 @@ void mailbox_free(struct mailbox *m)
     CHECK(!m->pins && !m->load && list_empty(&m->views));
     content_bury(m->user->store, m->content);
     m->content = NULL;
+    bytes_free(&m->held.bytes);
     mailbox_recount(m);
     user_memory(m->user, -(int64_t)(sizeof *m + m->name_bytes));
-    bytes_free(&m->held.bytes);
     free(m->name);
     free(m->next.name);
     free(m);

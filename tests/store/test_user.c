@@ -328,6 +328,30 @@ static void eviction_changes_nothing(void **state)
     }
 }
 
+static uint64_t memory_of(struct skit *k, const char *name)
+{
+    struct user *u = skit_open_user(k, name);
+    uint64_t memory = u->memory;
+
+    user_close(u);
+    return memory;
+}
+
+/* Changes of a mailbox that nobody opened wait in memory: they count. */
+static void what_is_held_counts(void **state)
+{
+    struct skit *k = *state;
+
+    k->store->chain_fold = 10000;
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 200, NULL), STATUS_OK);
+    assert_int_equal(skit_deliver(k, "b@x", NULL, "m", 200, NULL), STATUS_OK);
+    assert_true(memory_of(k, "a@x") > 8 * memory_of(k, "b@x"));
+    k->store->conf.index_bytes = 1;
+    skit_settle(k);
+    assert_int_equal(k->store->index_used, 0);
+}
+
 /* The coldest leave some at a time. */
 static void evict(struct skit *k)
 {
@@ -506,6 +530,7 @@ int main(void)
         TEST(quota_holds_and_gives_way),
         TEST(keywords_are_limited),
         TEST(eviction_changes_nothing),
+        TEST(what_is_held_counts),
         TEST(heads_and_loaded_users_share_memory),
         TEST(a_chain_is_followed_through_the_page_cache),
         TEST(who_was_in_memory_comes_back_by_few_reads),

@@ -9,8 +9,9 @@
 
 #include "bench/engine.h"
 #include "bench/mode.h"
+#include "bench/room.h"
 
-enum { PLAIN_BYTES = 32768, ROOM_MIN = 1024, SEAL_MAX = 1 << 30 };
+enum { PLAIN_BYTES = 32768 };
 
 struct tls_maker {
     SSL_CTX *context;
@@ -18,17 +19,11 @@ struct tls_maker {
     char plain[PLAIN_BYTES]; /* what has been opened, until the mode has seen it */
 };
 
-/* Sealed bytes. */
-struct room {
-    char *at;
-    size_t len, cap;
-};
-
 struct client_tls {
     SSL *ssl;             /* NULL: this connection has no TLS (yet) */
     SSL_SESSION *session; /* of the connection before */
     struct slice in;
-    struct room fill, flight; /* being made; being sent */
+    struct room fill, flight; /* sealed bytes: being made; being sent */
     bool up;
 };
 
@@ -48,33 +43,12 @@ static int bio_read(BIO *bio, char *at, int cap)
     return (int)n;
 }
 
-static bool make_room(struct room *room, size_t more)
-{
-    size_t cap = room->cap ? room->cap : ROOM_MIN;
-    char *at;
-
-    while (cap < room->len + more)
-        cap *= 2;
-    if (cap == room->cap)
-        return true;
-    at = cap <= SEAL_MAX ? realloc(room->at, cap) : NULL;
-    if (!at)
-        return false;
-    room->at = at;
-    room->cap = cap;
-    return true;
-}
-
 static int bio_write(BIO *bio, const char *at, int len)
 {
     struct client_tls *tls = BIO_get_data(bio);
 
     BIO_clear_retry_flags(bio);
-    if (!make_room(&tls->fill, (size_t)len))
-        return -1;
-    memcpy(tls->fill.at + tls->fill.len, at, (size_t)len);
-    tls->fill.len += (size_t)len;
-    return len;
+    return room_put(&tls->fill, slice_of(at, (size_t)len)) ? len : -1;
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)

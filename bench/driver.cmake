@@ -3,7 +3,7 @@
 add_library(ringmail_bench STATIC client.c client_tls.c engine.c engine_open.c engine_work.c
     imap.c ledger.c letter.c letter_files.c mode.c mode_idle.c mode_imap.c mode_mixed.c
     mode_pop3.c mode_sink.c mode_smtp.c options.c options_help.c options_table.c reply.c
-    report.c schedule.c sizes.c users.c verify.c watch.c)
+    report.c room.c schedule.c sizes.c users.c verify.c watch.c)
 target_link_libraries(ringmail_bench PUBLIC ringmail_server m)
 
 add_executable(ringmail-bench main.c)

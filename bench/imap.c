@@ -1,10 +1,6 @@
 #include "bench/imap.h"
 
-#include <stdlib.h>
-
 #include "bench/client_tls.h"
-
-enum { TEXT_MIN = 65536 }; /* of a literal */
 
 void imap_begin(struct client *c)
 {
@@ -196,43 +192,22 @@ enum imap_got imap_take(struct client *c, struct slice *in, struct imap_said *sa
 
 /* --- literals ------------------------------------------------------------- */
 
-static bool make_room(struct imap_text *t, size_t more)
-{
-    size_t cap = t->cap ? t->cap : TEXT_MIN;
-    char *at;
-
-    while (cap < t->len + more)
-        cap *= 2;
-    if (cap == t->cap)
-        return true;
-    at = realloc(t->at, cap);
-    if (!at)
-        return false;
-    t->at = at;
-    t->cap = cap;
-    return true;
-}
-
 bool imap_gather(struct client *c, struct imap_text *t, struct slice piece, uint64_t most,
     struct slice *whole)
 {
     uint64_t rest = ((struct imap *)c->session)->reader.literal;
     bool skip;
 
-    t->skip |= t->len + piece.len + rest > most;
-    if (!t->skip && !make_room(t, piece.len)) {
+    t->skip |= t->room.len + piece.len + rest > most;
+    if (!t->skip && !room_put(&t->room, piece)) {
         client_fail(c, S("out of memory"));
         return false;
     }
-    if (!t->skip) {
-        memcpy(t->at + t->len, piece.at, piece.len);
-        t->len += piece.len;
-    }
     if (rest)
         return false;
-    *whole = slice_of(t->at, t->len);
+    *whole = slice_of(t->room.at, t->room.len);
     skip = t->skip;
-    t->len = 0;
+    t->room.len = 0;
     t->skip = false;
     return !skip;
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include "bench/mode.h"
 #include "bench/reply.h"
+#include "bench/room.h"
 
 enum imap_step {
     IMAP_GREETING,
@@ -48,10 +49,9 @@ void imap_secured(struct client *c);
 enum imap_got { IMAP_GOT_ALL, IMAP_GOT_LINE, IMAP_GOT_LITERAL };
 enum imap_got imap_take(struct client *c, struct slice *in, struct imap_said *said);
 
-/* A literal whose pieces are put together; its owner frees `at`. */
+/* A literal whose pieces are put together. */
 struct imap_text {
-    char *at;
-    size_t len, cap;
+    struct room room;
     bool skip; /* larger than `most` */
 };
 /* The next piece of a literal; true: *whole is all of it, until the next call. */

@@ -176,7 +176,7 @@ void idle_ended(struct client *c)
     struct client *waiting = s->helper;
     struct smtp_session *smtp = waiting ? waiting->session : NULL;
 
-    free(s->text.at);
+    free(s->text.room.at);
     s->text = (struct imap_text){0};
     s->helper = NULL;
     if (!waiting)

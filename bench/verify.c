@@ -196,7 +196,7 @@ static void ended(struct client *c)
 {
     struct session *s = c->session;
 
-    free(s->text.at);
+    free(s->text.room.at);
     s->text = (struct imap_text){0};
 }
 

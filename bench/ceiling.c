@@ -11,24 +11,32 @@ enum { EX_USAGE_STATUS = 64 };
 static const struct {
     const char *name, *help;
     ceiling_fn *run;
+    unsigned kib, depth;
 } calibrations[] = {
-    {"line", "a line in, a line out, one command a segment", ceiling_line},
-    {"connect", "accept, one line each way, close", ceiling_connect},
-    {"receive", "bytes received over loopback", ceiling_receive},
-    {"serve", "a line in, a stored 10 KiB message out", ceiling_serve},
-    {"text", "dot-unstuffing, copy and checksum of 10 KiB", ceiling_text},
-    {"tls", "handshake and records of TLS 1.3, P-256", ceiling_tls},
-    {"commit", "durable appends to a file in --dir", ceiling_commit},
+    {"line", "a line in, a line out, one command a segment", ceiling_line, 0, 0},
+    {"connect", "accept, one line each way, close", ceiling_connect, 0, 0},
+    {"receive", "bytes received over loopback", ceiling_receive, 0, 0},
+    {"serve_2k", "a line in, a stored message of 2 KiB out", ceiling_serve, 2, 0},
+    {"serve_10k", "the same of 10 KiB", ceiling_serve, 10, 0},
+    {"serve_100k", "the same of 100 KiB", ceiling_serve, 100, 0},
+    {"text_10k", "dot-unstuffing, copy and checksum of 10 KiB", ceiling_text, 10, 0},
+    {"tls_handshake", "of TLS 1.3, full, P-256", ceiling_tls_handshake, 0, 0},
+    {"tls_line", "a line in and out: opened and sealed", ceiling_tls_exchange, 0, 0},
+    {"tls_10k", "a line in, 10 KiB out", ceiling_tls_exchange, 10, 0},
+    {"commit_4k_x1", "durable append to a file in --dir", ceiling_commit, 4, 1},
+    {"commit_4k_x4", "the same, 4 in flight", ceiling_commit, 4, 4},
+    {"commit_64k_x1", "64 KiB", ceiling_commit, 64, 1},
+    {"commit_64k_x4", "64 KiB, 4 in flight", ceiling_commit, 64, 4},
 };
 enum { CALIBRATIONS = sizeof calibrations / sizeof *calibrations };
 
 /* --- what the calibrations share ------------------------------------------ */
 
-void ceiling_put(const char *name, double value)
+void ceiling_put(const struct ceiling_conf *conf, const char *unit, double value)
 {
     static const char *between = "";
 
-    printf("%s\n  \"%s\": %.3f", between, name, value);
+    printf("%s\n  \"%s_%s\": %.3f", between, conf->name, unit, value);
     between = ",";
 }
 
@@ -71,10 +79,12 @@ int64_t ceiling_process_cpu_ns(void)
 
 static void help(void)
 {
-    printf("usage: ringmail-ceiling WHAT... [--seconds S] [--connections N] [--dir DIR]\n"
-           "Prints one JSON object of figures. WHAT is all, or some of:\n");
+    printf(
+        "usage: ringmail-ceiling WHAT... [--seconds S] [--connections N] [--dir DIR]\n"
+        "Prints one JSON object of figures. WHAT is all, or some of these, or the first\n"
+        "word of some (commit):\n");
     for (unsigned i = 0; i < CALIBRATIONS; i++)
-        printf("  %-8s  %s\n", calibrations[i].name, calibrations[i].help);
+        printf("  %-13s  %s\n", calibrations[i].name, calibrations[i].help);
     printf("--seconds S      for each measurement, 0.05 to 60 (1)\n"
            "--connections N  of line and serve, 1 to 4096 (128)\n"
            "--dir DIR        on the disk to measure; needs 64 MiB (.)\n");
@@ -110,14 +120,37 @@ static void set_flag(struct ceiling_conf *conf, const char *flag, const char *va
         usage(flag, value, "no such flag; see ringmail-ceiling --help");
 }
 
-static unsigned mask_of(const char *name)
+/* "tls" and "tls_line" are both what tls_line is called by; "tls_l" is not. */
+static bool is_called(const char *calibration, const char *word)
 {
-    if (!strcmp(name, "all"))
-        return (1U << CALIBRATIONS) - 1;
+    size_t len = strlen(word);
+
+    return len && !strncmp(calibration, word, len) &&
+        (calibration[len] == 0 || calibration[len] == '_');
+}
+
+static unsigned mask_of(const char *word)
+{
+    unsigned mask = 0;
+
     for (unsigned i = 0; i < CALIBRATIONS; i++)
-        if (!strcmp(name, calibrations[i].name))
-            return 1U << i;
-    usage("WHAT", name, "give all, or one that ringmail-ceiling --help lists");
+        if (!strcmp(word, "all") || is_called(calibrations[i].name, word))
+            mask |= 1U << i;
+    if (!mask)
+        usage("WHAT", word, "give all, or one that ringmail-ceiling --help lists");
+    return mask;
+}
+
+static void run(struct ceiling_conf conf, unsigned wanted)
+{
+    for (unsigned i = 0; i < CALIBRATIONS; i++) {
+        if (!(wanted & 1U << i))
+            continue;
+        conf.name = calibrations[i].name;
+        conf.kib = calibrations[i].kib;
+        conf.depth = calibrations[i].depth;
+        calibrations[i].run(&conf);
+    }
 }
 
 int main(int argc, char **argv)
@@ -140,9 +173,7 @@ int main(int argc, char **argv)
     if (!wanted)
         usage("WHAT", "(nothing)", "give all, or one that ringmail-ceiling --help lists");
     printf("{");
-    for (unsigned i = 0; i < CALIBRATIONS; i++)
-        if (wanted & 1U << i)
-            calibrations[i].run(&conf);
+    run(conf, wanted);
     printf("\n}\n");
     if (fflush(stdout) != 0)
         ceiling_fail("standard output");

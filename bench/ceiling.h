@@ -16,10 +16,13 @@ struct ceiling_conf {
     double seconds;       /* of each measurement */
     unsigned connections; /* of those that answer requests */
     const char *folder;   /* on the disk to measure */
+    /* Of the calibration that is run. */
+    const char *name;    /* its figures begin with it */
+    unsigned kib, depth; /* of each thing, in flight */
 };
 
-/* Prints `"name": value` into the one JSON object of the run. */
-void ceiling_put(const char *name, double value);
+/* Prints `"name_unit": value` into the one JSON object of the run. */
+void ceiling_put(const struct ceiling_conf *conf, const char *unit, double value);
 /* Says what failed, and why (errno), and ends the program: half a calibration is none. */
 _Noreturn void ceiling_fail(const char *what);
 struct ring *ceiling_ring(void);
@@ -28,7 +31,8 @@ int64_t ceiling_process_cpu_ns(void);
 
 typedef void ceiling_fn(const struct ceiling_conf *conf);
 ceiling_fn ceiling_line, ceiling_connect, ceiling_receive, ceiling_serve; /* _net.c */
-ceiling_fn ceiling_commit, ceiling_tls, ceiling_text;
+ceiling_fn ceiling_commit, ceiling_text;
+ceiling_fn ceiling_tls_handshake, ceiling_tls_exchange; /* _tls.c */
 
 /* --- the server of the network calibrations (ceiling_server.c) ------------- */
 
@@ -40,6 +44,7 @@ enum ceiling_answer {
 
 struct ceiling_server {
     enum ceiling_answer answer;
+    bool plain; /* no ring: a thread that blocks on the one connection there is */
     int file;
     uint32_t file_bytes;
     struct sockaddr_in at; /* where it listens */

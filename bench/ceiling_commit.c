@@ -75,24 +75,15 @@ static void start(struct append *a)
     all->open++;
 }
 
-static void put(const char *what, unsigned kib, unsigned depth, double value)
-{
-    char name[64];
-
-    snprintf(name, sizeof name, "commit_%uk_x%u_%s", kib, depth, what);
-    ceiling_put(name, value);
-}
-
-static void measure(struct appender *all, uint32_t bytes, unsigned depth, double seconds)
+static void measure(struct appender *all, const struct ceiling_conf *conf)
 {
     int64_t began = clock_monotonic_ns(), cpu = ceiling_process_cpu_ns();
     double elapsed, used;
     size_t kept;
 
-    all->bytes = bytes;
-    all->done = 0;
-    all->end_ns = began + (int64_t)(seconds * 1e9);
-    for (unsigned i = 0; i < depth; i++)
+    all->bytes = conf->kib << 10;
+    all->end_ns = began + (int64_t)(conf->seconds * 1e9);
+    for (unsigned i = 0; i < conf->depth; i++)
         start(&all->appends[i]);
     while (all->open) {
         ring_enter(all->ring, clock_monotonic_ns(), -1);
@@ -102,10 +93,10 @@ static void measure(struct appender *all, uint32_t bytes, unsigned depth, double
     used = (double)(ceiling_process_cpu_ns() - cpu) / 1e3;
     kept = all->done < LATENCIES_MAX ? all->done : LATENCIES_MAX;
     qsort(all->latency, kept, sizeof *all->latency, by_size);
-    put("per_s", bytes >> 10, depth, (double)all->done / elapsed);
-    put("us", bytes >> 10, depth, used / (double)all->done);
-    put("p50_us", bytes >> 10, depth, all->latency[kept / 2] / 1e3);
-    put("p99_us", bytes >> 10, depth, all->latency[kept * 99 / 100] / 1e3);
+    ceiling_put(conf, "per_s", (double)all->done / elapsed);
+    ceiling_put(conf, "us", used / (double)all->done);
+    ceiling_put(conf, "p50_us", all->latency[kept / 2] / 1e3);
+    ceiling_put(conf, "p99_us", all->latency[kept * 99 / 100] / 1e3);
 }
 
 /* Written once with zeros: blocks that only are reserved cost a change of the file's map
@@ -131,22 +122,19 @@ static int zeroed_file(const char *folder)
 
 void ceiling_commit(const struct ceiling_conf *conf)
 {
-    enum { SMALL = 4 << 10, LARGE = 64 << 10 };
     struct appender all = {.ring = ceiling_ring(), .fd = zeroed_file(conf->folder)};
 
+    CHECK(conf->depth <= DEPTH_MAX);
     all.latency = malloc(LATENCIES_MAX * sizeof *all.latency);
-    for (unsigned i = 0; i < DEPTH_MAX; i++) {
+    for (unsigned i = 0; i < conf->depth; i++) {
         all.appends[i].all = &all;
-        all.appends[i].at = aligned_alloc(ALIGNMENT, LARGE);
+        all.appends[i].at = aligned_alloc(ALIGNMENT, conf->kib << 10);
         if (!all.latency || !all.appends[i].at)
             ceiling_fail("memory for the appends");
-        memset(all.appends[i].at, 'm', LARGE);
+        memset(all.appends[i].at, 'm', conf->kib << 10);
     }
-    measure(&all, SMALL, 1, conf->seconds);
-    measure(&all, SMALL, DEPTH_MAX, conf->seconds);
-    measure(&all, LARGE, 1, conf->seconds);
-    measure(&all, LARGE, DEPTH_MAX, conf->seconds);
-    for (unsigned i = 0; i < DEPTH_MAX; i++)
+    measure(&all, conf);
+    for (unsigned i = 0; i < conf->depth; i++)
         free(all.appends[i].at);
     free(all.latency);
     ring_close(all.ring);

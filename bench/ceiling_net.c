@@ -11,7 +11,6 @@
 #include "server/clock.h"
 
 enum {
-    MESSAGE_BYTES = 10240,
     CONNECTING = 16,   /* clients that connect and close */
     RECEIVING = 8,     /* connections with text without end */
     ANSWER_BYTES = 16, /* of a line */
@@ -73,15 +72,41 @@ static struct span measure(
     return span;
 }
 
+static double each_us(const struct span *span)
+{
+    return span->cpu_us / (double)span->answered;
+}
+
+static void put(const struct ceiling_conf *conf, const struct span *span)
+{
+    ceiling_put(conf, "us", each_us(span));
+    ceiling_put(conf, "per_s", (double)span->answered / span->seconds);
+}
+
+/* One connection alone leaves a ring nothing to gather: a thread that blocks on it can be
+ * cheaper, and what is cheaper is the ceiling. */
+static void answer_lines(const struct ceiling_conf *conf, enum ceiling_answer answer,
+    int file, uint32_t file_bytes)
+{
+    unsigned ways = conf->connections == 1 ? 2 : 1;
+    struct span best = {0};
+
+    for (unsigned i = 0; i < ways; i++) {
+        struct ceiling_server s = {
+            .answer = answer, .plain = i == 1, .file = file, .file_bytes = file_bytes};
+        struct ceiling_clients c = {.connections = conf->connections,
+            .answer_bytes = file_bytes ? file_bytes : ANSWER_BYTES};
+        struct span span = measure(&s, &c, conf->seconds);
+
+        if (i == 0 || each_us(&span) < each_us(&best))
+            best = span;
+    }
+    put(conf, &best);
+}
+
 void ceiling_line(const struct ceiling_conf *conf)
 {
-    struct ceiling_server s = {.answer = CEILING_ANSWER_LINE};
-    struct ceiling_clients c = {
-        .connections = conf->connections, .answer_bytes = ANSWER_BYTES};
-    struct span span = measure(&s, &c, conf->seconds);
-
-    ceiling_put("line_us", span.cpu_us / (double)span.answered);
-    ceiling_put("line_per_s", (double)span.answered / span.seconds);
+    answer_lines(conf, CEILING_ANSWER_LINE, -1, 0);
 }
 
 void ceiling_connect(const struct ceiling_conf *conf)
@@ -91,8 +116,7 @@ void ceiling_connect(const struct ceiling_conf *conf)
         .connections = CONNECTING, .answer_bytes = ANSWER_BYTES, .once = true};
     struct span span = measure(&s, &c, conf->seconds);
 
-    ceiling_put("connect_us", span.cpu_us / (double)span.answered);
-    ceiling_put("connect_per_s", (double)span.answered / span.seconds);
+    put(conf, &span);
 }
 
 void ceiling_receive(const struct ceiling_conf *conf)
@@ -102,36 +126,31 @@ void ceiling_receive(const struct ceiling_conf *conf)
     struct span span = measure(&s, &c, conf->seconds);
     double megabytes = (double)span.bytes / 1e6;
 
-    ceiling_put("receive_us_per_mb", span.cpu_us / megabytes);
-    ceiling_put("receive_mb_per_s", megabytes / span.seconds);
+    ceiling_put(conf, "us_per_mb", span.cpu_us / megabytes);
+    ceiling_put(conf, "mb_per_s", megabytes / span.seconds);
 }
 
 /* A file that the page cache holds, removed before it is used. */
-static int hot_file(const char *folder)
+static int hot_file(const char *folder, uint32_t bytes)
 {
-    char name[4096], text[MESSAGE_BYTES];
+    char name[4096], *text = malloc(bytes);
     int fd;
 
     snprintf(name, sizeof name, "%s/ceiling.XXXXXX", folder);
     fd = mkostemp(name, O_CLOEXEC);
-    memset(text, 'm', sizeof text);
-    if (fd < 0 || unlink(name) || write(fd, text, sizeof text) != sizeof text)
+    if (text)
+        memset(text, 'm', bytes);
+    if (!text || fd < 0 || unlink(name) || write(fd, text, bytes) != (ssize_t)bytes)
         ceiling_fail(name);
+    free(text);
     return fd;
 }
 
 void ceiling_serve(const struct ceiling_conf *conf)
 {
-    struct ceiling_server s = {
-        .answer = CEILING_ANSWER_FILE,
-        .file = hot_file(conf->folder),
-        .file_bytes = MESSAGE_BYTES,
-    };
-    struct ceiling_clients c = {
-        .connections = conf->connections, .answer_bytes = MESSAGE_BYTES};
-    struct span span = measure(&s, &c, conf->seconds);
+    uint32_t bytes = conf->kib << 10;
+    int file = hot_file(conf->folder, bytes);
 
-    ceiling_put("serve_10k_us", span.cpu_us / (double)span.answered);
-    ceiling_put("serve_10k_per_s", (double)span.answered / span.seconds);
-    close(s.file);
+    answer_lines(conf, CEILING_ANSWER_FILE, file, bytes);
+    close(file);
 }

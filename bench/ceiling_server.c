@@ -1,8 +1,11 @@
 /* ceiling_server.c -- the least a server can be: one thread, one ring, multishot accept
- * and receive into provided buffers, one send for what one receive brought. */
+ * and receive into provided buffers, one send for what one receive brought. Or, for one
+ * connection, a thread that blocks on it. */
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -181,18 +184,51 @@ static void *serve(void *arg)
     return NULL;
 }
 
+static void answer_plainly(struct ceiling_server *s, int fd)
+{
+    off_t at = 0;
+
+    if (s->answer == CEILING_ANSWER_LINE &&
+        send(fd, answer_text, ANSWER_BYTES, MSG_NOSIGNAL) != ANSWER_BYTES)
+        ceiling_fail("sending an answer");
+    while (at < (off_t)s->file_bytes)
+        if (sendfile(fd, s->file, &at, s->file_bytes - (size_t)at) <= 0)
+            ceiling_fail("sending the file to serve");
+    s->answered++;
+}
+
+/* Until its client goes, who has one request on the way at a time. */
+static void *serve_plainly(void *arg)
+{
+    struct ceiling_server *s = arg;
+    char request[64];
+    ssize_t got;
+    int fd = accept(s->listener, NULL, NULL);
+
+    if (fd < 0)
+        ceiling_fail("accepting a connection");
+    while ((got = recv(fd, request, sizeof request, 0)) > 0) {
+        s->bytes_in += (uint64_t)got;
+        answer_plainly(s, fd);
+    }
+    close(fd);
+    return NULL;
+}
+
 void ceiling_server_start(struct ceiling_server *s)
 {
     socklen_t len = sizeof s->at;
+    int on = 1;
 
     s->at = (struct sockaddr_in){
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&s->at, len) ||
-        listen(s->listener, 4096) ||
+    if (s->listener < 0 ||
+        setsockopt(s->listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) ||
+        bind(s->listener, (struct sockaddr *)&s->at, len) || listen(s->listener, 4096) ||
         getsockname(s->listener, (struct sockaddr *)&s->at, &len))
         ceiling_fail("listening on loopback");
-    if (pthread_create(&s->thread, NULL, serve, s))
+    if (pthread_create(&s->thread, NULL, s->plain ? serve_plainly : serve, s))
         ceiling_fail("starting a thread");
 }
 

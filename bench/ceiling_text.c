@@ -53,5 +53,5 @@ void ceiling_text(const struct ceiling_conf *conf)
         rounds += 100;
         now = clock_cpu_ns();
     } while (now < end);
-    ceiling_put("text_10k_us", (double)(now - began) / 1e3 / (double)rounds);
+    ceiling_put(conf, "us", (double)(now - began) / 1e3 / (double)rounds);
 }

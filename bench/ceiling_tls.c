@@ -126,26 +126,41 @@ static double exchange_us(struct ends *e, size_t bytes, unsigned batch, double s
     return (double)used / 1e3 / (double)count;
 }
 
-void ceiling_tls(const struct ceiling_conf *conf)
+static SSL_CTX *client_context(void)
 {
-    SSL_CTX *server = server_context(), *client = SSL_CTX_new(TLS_method());
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    return ctx;
+}
+
+void ceiling_tls_handshake(const struct ceiling_conf *conf)
+{
+    SSL_CTX *server = server_context(), *client = client_context();
     int64_t end = clock_cpu_ns() + (int64_t)(conf->seconds * 0.5e9), used = 0;
     uint64_t count = 0;
-    double line_us;
     struct ends e;
 
-    SSL_CTX_set_verify(client, SSL_VERIFY_NONE, NULL);
     for (; clock_cpu_ns() < end; count++) {
         e = ends_new(server, client);
         used += shake_ns(&e);
         ends_free(&e);
     }
-    ceiling_put("tls_handshake_us", (double)used / 1e3 / (double)count);
-    e = ends_new(server, client);
+    ceiling_put(conf, "us", (double)used / 1e3 / (double)count);
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+}
+
+void ceiling_tls_exchange(const struct ceiling_conf *conf)
+{
+    enum { LINE_BYTES = 20 };
+    SSL_CTX *server = server_context(), *client = client_context();
+    struct ends e = ends_new(server, client);
+
     shake_ns(&e);
-    line_us = exchange_us(&e, 20, 16, conf->seconds * 0.2);
-    ceiling_put("tls_line_us", line_us);
-    ceiling_put("tls_10k_us", exchange_us(&e, MESSAGE_BYTES, 4, conf->seconds * 0.2));
+    ceiling_put(conf, "us",
+        exchange_us(&e, conf->kib ? MESSAGE_BYTES : LINE_BYTES, conf->kib ? 4 : 16,
+            conf->seconds * 0.2));
     ends_free(&e);
     SSL_CTX_free(server);
     SSL_CTX_free(client);

@@ -3,14 +3,14 @@ import json
 import subprocess
 
 from compare_lib.packages import Trouble
+from compare_lib.words import octets
 
-CALIBRATIONS = {"line": ("line_",), "connect": ("connect_",), "receive": ("receive_",), "serve": ("serve_",),
-                "text": ("text_",), "tls": ("tls_",), "commit": ("commit_",)}
+OCTETS = {"receive_us_per_mb": ("receive", 1e6), "text_10k_us": ("text", 10240)}  # figures for so many of them
 
 
 def wanted(line):
-    """The calibrations that a line's sum needs."""
-    return [c for c, starts in CALIBRATIONS.items() if any(f.startswith(starts) for f, _ in line.ceiling)]
+    """The calibrations that a line's sum needs: figures begin with their names."""
+    return list(dict.fromkeys(figure.split("_us")[0] for figure, _ in line.ceiling))
 
 
 def measure(binary, names, folder, seconds, connections):
@@ -26,11 +26,13 @@ def sum_us(line, figures):
 
 
 def sum_text(line):
-    """The sum as the table shows it: "3 line + 1/6 commit 64k x4"."""
+    """The sum as the table shows it: "3 line + text 1.00 KiB + 1/6 commit 64k x4"."""
     words = []
-    for name, times in line.ceiling:
-        what = name.replace("_us_per_mb", " 10k" if name.startswith("receive") else "").replace("_us", "").replace("_", " ")
-        if name.startswith("receive"):
-            times = 1
-        words.append(("" if times == 1 else "1/%d " % round(1 / times) if times < 1 else "%d " % times) + what)
+    for figure, times in line.ceiling:
+        if figure in OCTETS:
+            what, each = OCTETS[figure]
+            words.append("%s %s" % (what, octets(round(times * each))))
+        else:
+            count = "" if times == 1 else "1/%d " % round(1 / times) if times < 1 else "%d " % times
+            words.append(count + figure.replace("_us", "").replace("_", " "))
     return " + ".join(words)

@@ -4,12 +4,12 @@ import shutil
 import subprocess
 
 from compare_lib import packages
-from compare_lib.matrix import CEILING_PERCENT
-from compare_lib.results import OURS
+from compare_lib.results import HELD, MISSED, OURS, OUT_OF_REACH
 from compare_lib.words import number
 
 WIDTH, LEFT, RIGHT, ROW, BAR = 960, 390, 90, 24, 14
-INK, FAINT, HELD, MISSED, MARK = "#222222", "#d8d8d8", "#2a7f62", "#c1553b", "#222222"
+INK, FAINT, MARK = "#222222", "#d8d8d8", "#222222"
+FILLS = {HELD: "#2a7f62", None: "#2a7f62", MISSED: "#c1553b", OUT_OF_REACH: "#9a9a9a"}
 FONT = "font-family='DejaVu Sans, Helvetica, Arial, sans-serif'"
 
 
@@ -60,7 +60,7 @@ class Scale:
 
 
 def panel(d, title, legend, bars, scale, unit):
-    """bars: (words, median, low, high, target, held)."""
+    """bars: (words, median, low, high, target, verdict)."""
     d.y += 36
     d.text(16, d.y, title, 15, weight="bold")
     d.y += 18
@@ -70,10 +70,10 @@ def panel(d, title, legend, bars, scale, unit):
     for tick in scale.ticks():
         d.line(scale.at(tick), top, scale.at(tick), bottom, FAINT)
         d.text(scale.at(tick), bottom + 14, number_of_tick(tick) + unit, 10, "middle", fill="#555555")
-    for words, middle, low, high, target, held in bars:
+    for words, middle, low, high, target, verdict in bars:
         centre = d.y + ROW / 2 - 2
         d.text(LEFT - 10, centre + 4, words, 12, "end")
-        d.box(LEFT, centre - BAR / 2, scale.at(middle) - LEFT, BAR, MISSED if held is False else HELD)
+        d.box(LEFT, centre - BAR / 2, scale.at(middle) - LEFT, BAR, FILLS[verdict])
         if high > low:
             d.line(scale.at(low), centre, scale.at(high), centre, INK, 1.2)
         if target:
@@ -97,7 +97,7 @@ def cpu_bars(results, lines, counted):
         ratio = results.ratio(line, "cpu_us", peer) if peer and results.of(line, OURS) else None
         if ratio:
             bars.append((line.title, ratio.middle, ratio.low, ratio.high, line.cpu_times,
-                         ratio.middle >= line.cpu_times))
+                         results.ratio_verdict(line, "cpu_us", line.cpu_times, counted)))
     return bars
 
 
@@ -106,7 +106,7 @@ def own_bars(results, lines):
     bars = []
     for line in lines:
         rate = results.middle(line, OURS, "rate")
-        if rate and line.kind == "load" and not line.ceiling and rate.middle > 0:
+        if rate and line.kind == "load" and not line.sum_percent and rate.middle > 0:
             bars.append((line.title, rate.middle, rate.low, rate.high, 0, None))
     return bars
 
@@ -114,10 +114,10 @@ def own_bars(results, lines):
 def ceiling_bars(results, lines):
     bars = []
     for line in lines:
-        percent = results.middle(line, OURS, "ceiling_percent") if line.ceiling else None
+        percent = results.middle(line, OURS, "ceiling_percent") if line.sum_percent else None
         if percent:
-            bars.append((line.title, percent.middle, percent.low, percent.high, CEILING_PERCENT,
-                         percent.middle >= CEILING_PERCENT))
+            bars.append((line.title, percent.middle, percent.low, percent.high, line.sum_percent,
+                         results.verdict(line, ())))
     return bars
 
 
@@ -136,7 +136,8 @@ def draw(results, lines, counted, subtitle):
     bars = cpu_bars(results, lines, counted)
     if bars:
         panel(d, "Server CPU for each operation: times less than the best peer",
-              "bar: median of the rounds; thin line: their spread; thick mark: the target", bars, powers_around(bars), "×")
+              "bar: median of the rounds; thin line: their spread; thick mark: the target; grey: out of reach here for any server",
+              bars, powers_around(bars), "×")
     else:
         bars = own_bars(results, lines)
         if bars:

@@ -2,12 +2,11 @@
 import csv
 import statistics
 
-from compare_lib.matrix import CEILING_PERCENT
-
 FIELDS = ["line", "server", "round", "operations", "rate", "cpu_us", "user_us", "system_us", "p50_us", "p99_us",
           "memory_bytes", "errors", "error_text", "driver_busy", "bottleneck", "others_percent", "ceiling_us",
           "ceiling_percent"]
 OURS = "ringmail"
+HELD, MISSED, OUT_OF_REACH = "held", "missed", "out of reach here"
 
 
 class Middle:
@@ -50,24 +49,37 @@ class Results:
                   for n in ours.keys() & theirs.keys() if ours[n] > 0 and theirs[n] > 0]
         return Middle(values) if values else None
 
+    def perfect(self, line, peer):
+        """How many times less CPU than the peer's the sum is of what no server can do without, by round."""
+        values = [r["cpu_us"] / r["ceiling_us"] for r in self.of(line, peer) if r.get("ceiling_us")]
+        return Middle(values) if values else None
+
+    def ratio_verdict(self, line, field, times, counted, most=False):
+        peer = self.best(line, field, counted, most)
+        ratio = self.ratio(line, field, peer, most) if peer else None
+        if not ratio:
+            return None
+        if ratio.middle >= times:
+            return HELD
+        perfect = self.perfect(line, peer) if field == "cpu_us" else None
+        return OUT_OF_REACH if perfect and perfect.middle < times else MISSED
+
     def verdict(self, line, counted):
-        """True, False, or None where there is nothing to judge by."""
+        """Of all targets of a line; None where there is nothing to judge by."""
         tests = []
         if not self.of(line, OURS):
             return None
         for times, field, most in ((line.cpu_times, "cpu_us", False), (line.rate_times, "rate", True)):
             if times:
-                peer = self.best(line, field, counted, most)
-                ratio = self.ratio(line, field, peer, most) if peer else None
-                tests.append(None if ratio is None else ratio.middle >= times)
+                tests.append(self.ratio_verdict(line, field, times, counted, most))
         for limit, field in ((line.p50_us, "p50_us"), (line.p99_us, "p99_us"), (line.memory_bytes, "memory_bytes")):
             if limit:
-                tests.append(self.middle(line, OURS, field).middle < limit)
-        if line.ceiling:
-            tests.append(self.middle(line, OURS, "ceiling_percent").middle >= CEILING_PERCENT)
+                tests.append(HELD if self.middle(line, OURS, field).middle < limit else MISSED)
+        if line.sum_percent:
+            tests.append(HELD if self.middle(line, OURS, "ceiling_percent").middle >= line.sum_percent else MISSED)
         if self.errors(line, OURS):
-            return False
-        return None if None in tests else all(tests)
+            return MISSED
+        return next((v for v in (None, MISSED, OUT_OF_REACH) if v in tests), HELD if tests else None)
 
     def write_csv(self, path):
         with open(path, "w", encoding="utf-8", newline="") as f:

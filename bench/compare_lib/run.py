@@ -58,9 +58,24 @@ class Run:
             if self.attempt(server, line, self.make_ready):
                 servers.append(server)
         for number_of_round in range(1, self.rounds + 1):
+            try:
+                ceiling = self.calibrate(line)
+            except Trouble as trouble:
+                self.tell(line, "ringmail-ceiling", trouble)
+                continue
             for server in list(servers):
-                if not self.attempt(server, line, self.measure, number_of_round):
+                if not self.attempt(server, line, self.measure, number_of_round, ceiling):
                     servers.remove(server)
+
+    def calibrate(self, line):
+        """What no server can do without, in this round: measured once, right before all of them are."""
+        if not line.ceiling:
+            return {}
+        known = ceilings.measure(self.programs["ringmail-ceiling"], ceilings.wanted(line), self.work,
+                                 max(0.1, min(0.5, self.seconds / 4)), line.connections)
+        for name, value in known.items():
+            self.figures.setdefault(name, {}).setdefault(line.connections, []).append(value)
+        return {"ceiling_us": ceilings.sum_us(line, known)}
 
     def attempt(self, server, line, what, *more):
         """Trouble with one server is told, and leaves the others running."""
@@ -68,9 +83,12 @@ class Run:
             what(server, line, *more)
             return True
         except Trouble as trouble:
-            self.troubles.append("%s, %s: %s" % (line.name, server.name, trouble))
-            self.say("TROUBLE  %s: %s" % (line.name, trouble))
+            self.tell(line, server.name, trouble)
             return False
+
+    def tell(self, line, who, trouble):
+        self.troubles.append("%s, %s: %s" % (line.name, who, trouble))
+        self.say("TROUBLE  %s: %s" % (line.name, trouble))
 
     def make_ready(self, server, line):
         self.start(server)
@@ -78,20 +96,14 @@ class Run:
         if line.kind == "load":
             self.driver.load(server, line, max(0.2, self.seconds / 10))  # to warm up, not counted
 
-    def measure(self, server, line, number_of_round):
+    def measure(self, server, line, number_of_round, ceiling):
         self.step += 1
-        figures = {}
-        if line.ceiling:
-            known = ceilings.measure(self.programs["ringmail-ceiling"], ceilings.wanted(line), self.work,
-                                     max(0.1, self.seconds / 4), line.connections)
-            for name, value in known.items():
-                self.figures.setdefault(name, []).append(value)
-            figures["ceiling_us"] = ceilings.sum_us(line, known)
+        figures = dict(ceiling)
         if line.kind == "memory":
             figures.update(self.idle_memory(server, line))
         else:
             figures.update(self.driver.load(server, line, self.seconds))
-        if line.ceiling:
+        if ceiling:
             figures["ceiling_percent"] = figures["ceiling_us"] / figures["cpu_us"] * 100
         self.results.add(line, server.name, number_of_round, figures)
         self.say(self.progress(line, server, number_of_round, figures))
@@ -117,7 +129,7 @@ class Run:
         words += " %9s/s %10s CPU  p50 %s  p99 %s" % (number(figures["rate"]), micros(figures["cpu_us"]),
                                                     micros(figures["p50_us"]), micros(figures["p99_us"]))
         if line.ceiling:
-            words += "  %.0f %% of the sum" % figures["ceiling_percent"]
+            words += "  sum %s" % micros(figures["ceiling_us"])
         if figures["errors"]:
             words += "  %d ERRORS: %s" % (figures["errors"], figures["error_text"])
         return words
@@ -129,12 +141,9 @@ class Run:
             self.line(line)
 
     def calibration(self):
-        """All figures of the machine: medians of those taken beside the lines, the rest now."""
-        wanted = [line for line in self.lines if line.ceiling]
-        if not wanted:
-            return {}
-        known = {name: statistics.median(values) for name, values in self.figures.items()}
-        return dict(sorted(known.items()))
+        """The figures of the machine that were taken beside the lines: medians, by connections."""
+        return {name: {count: statistics.median(values) for count, values in by_count.items()}
+                for name, by_count in sorted(self.figures.items())}
 
 
 def machine():

@@ -18,11 +18,11 @@ IDLE_OTHERS = (10, 50)
 
 
 class Run:
-    def __init__(self, work, cache, programs, names, lines, rounds, seconds, say):
+    def __init__(self, work, cache, programs, flags, names, lines, rounds, seconds, say):
         self.lines, self.rounds, self.seconds, self.say = lines, rounds, seconds, say
         self.work, self.programs, self.quick = work, programs, seconds < 1
         self.driver = Driver(programs["ringmail-bench"])
-        self.servers = [Ringmail(work)] + [peers.PEERS[n](work, cache) for n in names]
+        self.servers = [Ringmail(work, flags)] + [peers.PEERS[n](work, cache) for n in names]
         self.results, self.figures, self.filled, self.troubles = Results(), {}, set(), []
         self.step = 0
 

@@ -124,7 +124,6 @@ static struct store_conf store_conf(struct serve *s)
 
     return (struct store_conf){.segment_bytes = (uint32_t)c->segment_size,
         .recent_bytes = c->recent_memory,
-        .resident = true,
         .index_bytes = c->index_memory,
         .checkpoint_bytes = c->checkpoint_size,
         .compact_percent = (uint32_t)c->compact_percent,

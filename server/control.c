@@ -47,6 +47,7 @@ struct control {
     struct queue_asks *asks;
     int listener, signals, wake;
     bool stopping;
+    bool filled; /* process_fill_memory() */
     int watchdog_ms;
     int64_t watchdog_ns, rotated_s, started_s;
     struct client clients[CLIENTS_MAX];
@@ -505,6 +506,16 @@ static void tick(struct control *c)
         c->rotated_s = seconds();
 }
 
+/* Without clients and watchdog nothing needs a tick but the keys of tickets. */
+static int patience_ms(const struct control *c, bool busy)
+{
+    if (!c->filled)
+        return 0;
+    if (busy)
+        return TICK_MS;
+    return c->watchdog_ms > 0 ? c->watchdog_ms : 60 * TICK_MS;
+}
+
 static void poll_once(struct control *c)
 {
     struct pollfd p[POLL_CLIENTS + CLIENTS_MAX] = {
@@ -517,11 +528,7 @@ static void poll_once(struct control *c)
         p[POLL_CLIENTS + i] = (struct pollfd){.fd = c->clients[i].fd, .events = POLLIN};
         busy |= c->clients[i].fd >= 0;
     }
-    /* Without clients and watchdog nothing needs a tick but the keys of tickets. */
-    if (poll(p, POLL_CLIENTS + CLIENTS_MAX,
-            busy                     ? TICK_MS
-                : c->watchdog_ms > 0 ? c->watchdog_ms
-                                     : 60 * TICK_MS) <= 0)
+    if (poll(p, POLL_CLIENTS + CLIENTS_MAX, patience_ms(c, busy)) <= 0)
         return;
     if (p[POLL_SIGNALS].revents)
         on_signal(c);
@@ -564,6 +571,7 @@ void control_run(struct control *c)
     while (!c->stopping) {
         poll_once(c);
         tick(c);
+        c->filled = c->filled || !process_fill_memory(c->conf.process);
     }
 }
 

@@ -381,6 +381,17 @@ bool process_start(struct process *p, char *why, size_t cap)
     return !p->failed;
 }
 
+bool process_fill_memory(struct process *p)
+{
+    struct thread *t = p->threads[p->filled_shards % p->thread_count];
+    struct store *store = shard_store(t, p->filled_shards);
+    size_t n = store ? store_fill_recent(store, p->filled) : 0;
+
+    p->filled = n > 0 ? p->filled + n : 0;
+    p->filled_shards += store && n == 0;
+    return store != NULL;
+}
+
 /* --- questions ------------------------------------------------------------ */
 
 unsigned process_threads(const struct process *p)

@@ -81,6 +81,9 @@ bool process_take_data(struct process *p, char *why, size_t cap);
 void process_recovered(struct thread *t);
 /* Recovers the stores, then listens. False: as above; process_stop() is still owed. */
 bool process_start(struct process *p, char *why, size_t cap);
+/* Takes a piece of the memory that deliveries will want (store_fill_recent()); false: all
+ * is there. After process_start(), for taking it is half of what a start costs. */
+bool process_fill_memory(struct process *p);
 /* Stops accepting, tells the sessions, closes what is left after drain_s, makes the
  * stores durable, ends the threads, frees everything. False: something was not written.
  */

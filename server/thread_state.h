@@ -134,6 +134,8 @@ struct process {
     struct process_conf conf;
     struct thread *threads[THREADS_MAX];
     unsigned thread_count, shard_count, started;
+    unsigned filled_shards; /* process_fill_memory() has filled so many, */
+    size_t filled;          /* and this much of the next */
     struct workers *workers, *disk_workers;
     const uint16_t *slots; /* 4096: shard of each slot; NULL without a store */
     struct data_folder *folder;

@@ -31,7 +31,6 @@ struct log_conf {
     uint32_t batch_bytes;    /* a batch is sent when it reaches this; default 256 KiB */
     uint32_t in_flight;      /* batches being written at once, 1..4 */
     uint64_t recent_bytes;   /* newest batches kept in memory for reading */
-    bool resident;           /* that memory is there from the start, not on first use */
     uint64_t disk_bytes_max; /* 0: what the file system gives */
     uint64_t read_bytes;     /* buffers for reading older records; 0: 32 MiB */
 
@@ -205,6 +204,8 @@ struct log_segment_info {
 const struct log_counts *log_counts(const struct log *log);
 /* Octets of batches in memory. */
 uint64_t log_recent_bytes(const struct log *log);
+/* See store_fill_recent(). */
+size_t log_fill_recent(const struct log *log, size_t at);
 
 /* The i-th segment, oldest first; false past the end. */
 bool log_segment_at(const struct log *log, unsigned i, struct log_segment_info *info);

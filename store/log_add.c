@@ -12,8 +12,10 @@
 #include "store/log_walk.h"
 
 enum {
-    HUGE_MIN = 8 << 20,           /* memory for batches that is worth huge pages */
-    SEAL_ROOM = FORMAT_BLOCK,     /* kept free in each slab and segment for the seal */
+    HUGE_MIN = 8 << 20,       /* memory for batches that is worth huge pages */
+    FILL_BYTES = 2 << 20,     /* of it at once: nobody who changes the map of the process
+                               * waits for more */
+    SEAL_ROOM = FORMAT_BLOCK, /* kept free in each slab and segment for the seal */
     LIST_ROOM = 2 * FORMAT_BLOCK, /* and in each segment for a list of segments, so that
                                    * segments can be removed when all else is full */
 };
@@ -69,7 +71,7 @@ enum status slabs_open(struct log *log)
 
     log->slab_bytes = slab_bytes(&log->conf);
     if (count * log->slab_bytes >= HUGE_MIN) {
-        log->slab_memory = log_alloc_huge(count * log->slab_bytes, log->conf.resident);
+        log->slab_memory = log_alloc_huge(count * log->slab_bytes);
         if (!log->slab_memory)
             return STATUS_NO_MEMORY;
     }
@@ -83,6 +85,18 @@ enum status slabs_open(struct log *log)
         log->slab_count++;
     }
     return STATUS_OK;
+}
+
+size_t log_fill_recent(const struct log *log, size_t at)
+{
+    size_t bytes = log->slab_memory ? slab_count(&log->conf) * log->slab_bytes : 0;
+    size_t n = at < bytes ? bytes - at : 0;
+
+    if (n > FILL_BYTES)
+        n = FILL_BYTES;
+    if (n > 0)
+        log_fill_huge(log->slab_memory + at, n);
+    return n;
 }
 
 void slabs_close(struct log *log)

@@ -19,15 +19,17 @@ void *log_alloc_blocks(size_t n)
     return aligned_alloc(DISK_BLOCK, (blocks ? blocks : 1) * DISK_BLOCK);
 }
 
-void *log_alloc_huge(size_t n, bool resident)
+void *log_alloc_huge(size_t n)
 {
     size_t pages = n / HUGE_PAGE + (n % HUGE_PAGE != 0);
     void *at = aligned_alloc(HUGE_PAGE, pages * HUGE_PAGE);
 
-    if (!at)
-        return NULL;
-    (void)madvise(at, pages * HUGE_PAGE, MADV_HUGEPAGE); /* small pages do as well */
-    if (resident)
-        (void)madvise(at, pages * HUGE_PAGE, MADV_POPULATE_WRITE);
+    if (at) /* small pages do as well */
+        (void)madvise(at, pages * HUGE_PAGE, MADV_HUGEPAGE);
     return at;
+}
+
+void log_fill_huge(void *at, size_t n)
+{
+    (void)madvise(at, n, MADV_POPULATE_WRITE); /* else it comes on first use */
 }

@@ -4,7 +4,6 @@
  * versions in their place at link time.
  */
 #pragma once
-#include <stdbool.h>
 #include <stddef.h>
 
 /* Cleared; NULL without memory. */
@@ -15,5 +14,8 @@ void *log_alloc_blocks(size_t n);
 
 /* The same, aligned to 2 MiB and in huge pages where the kernel has them: memory that is
  * written from end to end, where a fault for each 4 KiB cost a tenth of the CPU of small
- * messages. `resident`: all of it is there when the call returns. */
-void *log_alloc_huge(size_t n, bool resident);
+ * messages. It comes on its first use, or by log_fill_huge(). */
+void *log_alloc_huge(size_t n);
+
+/* Takes n octets of it from the system, while others use it: nothing in it changes. */
+void log_fill_huge(void *at, size_t n);

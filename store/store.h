@@ -34,7 +34,6 @@ struct store_conf {
     uint32_t segments_from; /* a new store's segments have numbers from here on */
     uint32_t segment_bytes;
     uint64_t recent_bytes;     /* memory for the newest batches */
-    bool resident;             /* taken at once: no delivery pays for a page fault */
     uint64_t index_bytes;      /* memory for the heads of all users and, soft, for those
                                 * that are loaded: cold ones are evicted; a quarter of
                                 * it is theirs however many heads there are */
@@ -81,6 +80,11 @@ void store_answer(struct store *store);
 /* Once a turn, after the sessions: starts the commit, does a slice (well below 1 ms) of
  * long work. Returns true when it wants another turn at once. */
 bool store_turn(struct store *store, int64_t now_s);
+
+/* Takes the memory for the newest batches from the system, so that no delivery pays for a
+ * page fault: a piece of it, from its `at`-th octet on, and says how long that was; 0:
+ * all is there. On any thread, while the store's own works. */
+size_t store_fill_recent(const struct store *store, size_t at);
 
 /* Takes no new change, writes a checkpoint; op->done when all is durable. */
 void store_stop(struct store *store, struct store_op *op);

@@ -41,7 +41,6 @@ static enum status recover(struct store *s, bool accept_loss)
         .batch_bytes = 256 << 10,
         .in_flight = 4,
         .recent_bytes = s->conf.recent_bytes,
-        .resident = s->conf.resident,
         .lanes = s->conf.lanes,
         .lane = s->conf.lane,
         .numbers_from = s->conf.segments_from,
@@ -196,6 +195,11 @@ void store_close(struct store *s)
     checkpoint_free(s);
     changes_free(s);
     free_all(s);
+}
+
+size_t store_fill_recent(const struct store *s, size_t at)
+{
+    return log_fill_recent(s->log, at);
 }
 
 void store_stats(const struct store *s, struct store_stats *st)

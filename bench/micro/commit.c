@@ -145,8 +145,7 @@ static void open_log(struct thread *t, void *arg)
         .segment_bytes = segment_bytes(),
         .batch_bytes = (uint32_t)(BATCH_HEAD + (int)c->batch * APPEND_BYTES),
         .in_flight = c->flying,
-        .recent_bytes = 4 << 20,
-        .resident = true};
+        .recent_bytes = 4 << 20};
     struct log_start start = {.replay = on_replay, .damage = on_damage};
     char why[256];
 
@@ -155,6 +154,8 @@ static void open_log(struct thread *t, void *arg)
         micro_die("%s", why);
     if (log_open(&c->log, c->disk, &conf, &start) != STATUS_OK)
         micro_die("can't open a log in %s", micro_folder());
+    for (size_t at = 0, n = 1; n > 0; at += n)
+        n = log_fill_recent(c->log, at);
     do /* until the segments are made that come next */
         thread_turn(c, t);
     while (!log_idle(c->log));

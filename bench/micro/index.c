@@ -77,7 +77,6 @@ static void open_store(struct kit *k, bool drops)
         .shard = 1,
         .segment_bytes = SEGMENT_BYTES,
         .recent_bytes = 4 << 20,
-        .resident = true,
         .index_bytes = drops ? 64 << 20 : 1, /* 1: nobody stays whom nobody uses */
         .checkpoint_bytes = UINT64_MAX,
         .compact_percent = STORE_COMPACT_NEVER,
@@ -88,6 +87,8 @@ static void open_store(struct kit *k, bool drops)
     k->disk = memory_disk_open(drops);
     if (store_open(&k->store, &k->disk->disk, &conf, 1700000000) != STATUS_OK)
         micro_die("can't open a store in memory");
+    for (size_t at = 0, n = 1; n > 0; at += n)
+        n = store_fill_recent(k->store, at);
 }
 
 static void close_store(struct kit *k)

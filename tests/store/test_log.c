@@ -3,12 +3,17 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
+#include "store/log_parts.h"
 #include "tests/store/logkit.h"
 
-enum { READ_LITTLE = 8192 }; /* one buffer of the smallest size */
+enum {
+    READ_LITTLE = 8192, /* one buffer of the smallest size */
+    PAGE = 4096,
+};
 
 static struct kit kit;
 
@@ -171,6 +176,41 @@ static void memory_is_told_beforehand(void **state)
     conf.read_bytes = (32 << 20) + 1000;
     assert_int_equal(log_memory_max(&conf), bytes + (1 << 20) + 1000);
     (void)k;
+}
+
+static bool is_there(const char *at, size_t n)
+{
+    static unsigned char there[(32 << 20) / PAGE];
+
+    assert_true(n / PAGE <= sizeof there);
+    assert_int_equal(mincore((char *)(uintptr_t)at, n, there), 0);
+    for (size_t i = 0; i < n / PAGE; i++)
+        if (!(there[i] & 1))
+            return false;
+    return true;
+}
+
+/* What was written before stays, and all of it comes. */
+static void memory_is_filled_in_use(void **state)
+{
+    struct kit *k = *state;
+    char before[10 * 1000];
+    size_t bytes = 0, n;
+
+    k->conf.recent_bytes = 16 << 20;
+    open_settled(k);
+    kit_fill(k, 10, 1000);
+    kit_settle(k);
+    assert_non_null(k->log->slab_memory);
+    assert_int_equal(madvise(k->log->slab_memory + (8 << 20), 8 << 20, MADV_DONTNEED), 0);
+    memcpy(before, k->log->slab_memory, sizeof before);
+    assert_false(is_there(k->log->slab_memory, 16 << 20));
+    while ((n = log_fill_recent(k->log, bytes)) > 0)
+        bytes += n;
+    assert_true(bytes > 16 << 20);
+    assert_true(is_there(k->log->slab_memory, bytes));
+    assert_memory_equal(k->log->slab_memory, before, sizeof before);
+    kit_close(k);
 }
 
 /* --- batches --- */
@@ -908,6 +948,7 @@ int main(void)
         T(start_after_a_stop_reads_no_blank_files),
         T(first_segment_of_a_start_is_small),
         T(memory_is_told_beforehand),
+        T(memory_is_filled_in_use),
         T(several_waiters_share_one_commit),
         T(nothing_is_told_before_it_is_durable),
         T(waiting_for_nothing_is_told_in_a_later_turn),

@@ -21,10 +21,10 @@ static uint64_t allocations, allocation_fails_at;
 
 void *__real_log_alloc(size_t n);
 void *__real_log_alloc_blocks(size_t n);
-void *__real_log_alloc_huge(size_t n, bool resident);
+void *__real_log_alloc_huge(size_t n);
 void *__wrap_log_alloc(size_t n);
 void *__wrap_log_alloc_blocks(size_t n);
-void *__wrap_log_alloc_huge(size_t n, bool resident);
+void *__wrap_log_alloc_huge(size_t n);
 
 void *__wrap_log_alloc(size_t n)
 {
@@ -36,10 +36,9 @@ void *__wrap_log_alloc_blocks(size_t n)
     return ++allocations == allocation_fails_at ? NULL : __real_log_alloc_blocks(n);
 }
 
-void *__wrap_log_alloc_huge(size_t n, bool resident)
+void *__wrap_log_alloc_huge(size_t n)
 {
-    return ++allocations == allocation_fails_at ? NULL
-                                                : __real_log_alloc_huge(n, resident);
+    return ++allocations == allocation_fails_at ? NULL : __real_log_alloc_huge(n);
 }
 
 static int setup(void **state)

@@ -40,6 +40,7 @@ enum {
     MESSAGE_MADE = 4,    /* so many that are there already, for the fresh memory */
     CHAIN_FOLD = 128,    /* records of a user until his state is written */
     FOLDS_MAX = 8,       /* users folded at once */
+    FOLD_SLICE = 512,    /* mailboxes of one looked at in one slice */
     INLINE_ENTRIES = 64, /* so many messages need no page of their own */
     REQUESTS_TURN = 4096,
 };
@@ -186,6 +187,7 @@ struct store {
     unsigned inline_entries; /* INLINE_ENTRIES, … */
     unsigned page_entries;   /* PAGE_ENTRIES, … */
     int turn_budget;         /* TURN_BUDGET; tests have them lower */
+    int fold_slice;          /* FOLD_SLICE; likewise */
     struct content *dead;    /* contents that are being freed */
     uint64_t index_used;     /* bytes of memory of loaded users */
     uint64_t loaded;
@@ -289,6 +291,12 @@ void straddle_forget(struct store *s, uint64_t message);
  * answered then. NO_MEMORY, NO_SPACE, READ_ONLY, LIMIT, BUSY: nothing has happened. */
 enum status change_add(struct store *s, enum log_purpose purpose, enum record_kind kind,
     struct slice payload, struct store_op *op, uint64_t *place);
+
+/* The same with a payload of two pieces. Only the first is kept until the record is
+ * durable, and all that store_note() and user_apply() see. */
+enum status change_add_long(struct store *s, enum log_purpose purpose,
+    enum record_kind kind, struct slice first, struct slice rest, struct store_op *op,
+    uint64_t *place);
 
 /* Adds a record that changes no user; several pieces make its payload. `seq` 0: new. */
 enum status record_add(struct store *s, enum log_purpose purpose, enum record_kind kind,

@@ -361,6 +361,7 @@ static void count(struct mailbox *m, uint64_t uid_next, uint64_t modseq)
     if (modseq > m->modseq)
         m->modseq = modseq;
     mailbox_given(m, m->uid_next, m->modseq);
+    fold_touched(m);
 }
 
 static void count_delivery(struct mailbox *m, const struct log_record *r)
@@ -537,6 +538,7 @@ enum applied copy_apply(struct mailbox *to, struct mailbox *from,
     count(to, (uint64_t)c.fixed.uid_first + c.fixed.count, d.fixed.modseq);
     if (d.fixed.what)
         count(from, 0, c.fixed.modseq_from);
+    fold_touched(from);
     views_came(to);
     views_tell(to);
     views_tell(from);

@@ -184,12 +184,18 @@ bool user_read(struct reader r, struct user_read *u)
 
 bool user_state_read(struct reader r, struct user_state_read *s)
 {
-    struct folder_state_read f;
-
     reader_copy(&r, &s->fixed, sizeof s->fixed);
     s->name = reader_take(&r, s->fixed.name_bytes);
     s->freed = take_freed(&r, s->fixed.freed_count);
     s->folders = r;
+    return !r.bad;
+}
+
+bool user_state_whole(const struct user_state_read *s)
+{
+    struct reader r = s->folders;
+    struct folder_state_read f;
+
     for (uint32_t i = 0; i < s->fixed.mailbox_count && folder_state_next(&r, &f); i++)
         ;
     return !r.bad;

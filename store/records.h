@@ -493,7 +493,10 @@ struct user_state_read {
     const struct rec_freed *freed;
     struct reader folders; /* folder_state_next() */
 };
+/* Not the folders: user_state_whole(). */
 bool user_state_read(struct reader body, struct user_state_read *s);
+/* Are all folders there? */
+bool user_state_whole(const struct user_state_read *s);
 struct folder_state_read {
     struct rec_folder_state fixed;
     struct slice name;

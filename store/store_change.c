@@ -117,19 +117,21 @@ static void count_pending(struct store *s, const struct log_record *r, int by)
     }
 }
 
-enum status change_add(struct store *s, enum log_purpose purpose, enum record_kind kind,
-    struct slice payload, struct store_op *op, uint64_t *place)
+enum status change_add_long(struct store *s, enum log_purpose purpose,
+    enum record_kind kind, struct slice first, struct slice rest, struct store_op *op,
+    uint64_t *place)
 {
-    struct log_record r = {.kind = kind, .payload = payload};
+    struct log_record r = {.kind = kind, .payload = first};
+    struct slice pieces[] = {first, rest};
     struct change *c;
 
     if (!store_writable(s))
         return STATUS_READ_ONLY;
-    if (!ring_reserve(&s->changes, payload.len))
+    if (!ring_reserve(&s->changes, first.len))
         return STATUS_NO_MEMORY;
-    TRY(log_add(s->log, purpose, kind, 0, &payload, 1, &r.place, &r.seq));
-    c = ring_push(&s->changes, payload.len);
-    memcpy(c->payload, payload.at, payload.len);
+    TRY(log_add(s->log, purpose, kind, 0, pieces, 2, &r.place, &r.seq));
+    c = ring_push(&s->changes, first.len);
+    memcpy(c->payload, first.at, first.len);
     c->kind = (uint8_t)kind;
     c->seq = r.seq;
     c->place = r.place;
@@ -140,6 +142,12 @@ enum status change_add(struct store *s, enum log_purpose purpose, enum record_ki
     if (place)
         *place = r.place;
     return STATUS_OK;
+}
+
+enum status change_add(struct store *s, enum log_purpose purpose, enum record_kind kind,
+    struct slice payload, struct store_op *op, uint64_t *place)
+{
+    return change_add_long(s, purpose, kind, payload, slice_of(NULL, 0), op, place);
 }
 
 enum status record_add(struct store *s, enum log_purpose purpose, enum record_kind kind,

@@ -381,7 +381,7 @@ static enum status note_user_state(
     struct user_state_read st;
     struct head *head;
 
-    if (!user_state_read(d->body, &st))
+    if (!user_state_read(d->body, &st) || (s->replaying && !user_state_whole(&st)))
         return STATUS_OK;
     log_live(s->log, r->place, (int64_t)record_span(r->payload.len));
     note_freed(s, st.freed, st.fixed.freed_count);

@@ -162,6 +162,7 @@ enum status store_open_as(struct store **store, struct disk *disk,
     s->inline_entries = INLINE_ENTRIES;
     s->page_entries = PAGE_ENTRIES;
     s->turn_budget = TURN_BUDGET;
+    s->fold_slice = FOLD_SLICE;
     status = heads_init(&s->heads, conf->store_id * 0x9e3779b97f4a7c15u);
     if (status == STATUS_OK)
         status = recent_init(&s->recent);

@@ -56,9 +56,11 @@ struct user {
     struct held held;   /* while loading */
     struct load *load;
     struct fold *fold;
+    struct freed freed;  /* what his states and pages on disk no longer name */
     unsigned fold_after; /* a fold failed when the chain had this length */
 
     bool tree_busy;            /* a change of the tree is on its way */
+    bool tree_held;            /* none may begin: his state is being written */
     bool renamed;              /* the names of `renaming` show */
     struct renaming *renaming; /* of a tree, applied in part */
     struct list tree_waiters;  /* the next ones */
@@ -186,5 +188,7 @@ enum status fold_begin(struct user *u, uint32_t segment, struct store_op *op);
 /* Its USER_STATE is durable, or never will be. */
 void fold_durable(struct head *head, const struct log_record *r);
 void fold_failed(struct head *head);
+/* A record has changed this mailbox. */
+void fold_touched(struct mailbox *m);
 /* Should the chain of this head be folded? */
 bool fold_due(const struct store *s, const struct head *head);

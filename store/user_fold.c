@@ -1,19 +1,21 @@
 /* A user's state is written, so that his chain starts anew.
  *
- *      CONTENT --> PAGES --> STATE --> WAIT
+ *      CONTENT --> GATHER --> STATE --> WAIT
  *
  *      CONTENT  what waits at mailboxes that are not in memory must be applied first
- *      PAGES    changed pages are written, a few a turn
- *      STATE    when few are left: those, the mailbox states and the USER_STATE, at once,
- *               so that they show one moment
+ *      GATHER   mailbox by mailbox, slice by slice: changed pages, the mailbox state, and
+ *               what the USER_STATE will say of it; then again those that have changed
+ *               since
+ *      STATE    when none is left, the USER_STATE, so that all of it shows one moment
  *      WAIT     until the USER_STATE is durable
  *
- * Pages that change again meanwhile are written again. Changes that are on their way when
+ * The tree of names stands still from GATHER to STATE. Changes that are on their way when
  * the state is taken are not in it; the chain keeps them. */
 #include "store/mailbox.h"
 
 enum {
-    PAGES_TURN = 8,      /* pages written in one slice */
+    COST_STATE = 8, /* of writing one, in mailboxes looked at */
+    COST_PAGE = 128,
     QUEUE_TURN = 16,     /* waiting users looked at in one turn */
     QUEUE_MAX = 1 << 20, /* bytes of waiting users' numbers */
 };
@@ -21,15 +23,21 @@ enum {
 struct fold {
     struct list link; /* in store->folds */
     struct user *user;
-    struct store_op *op; /* who waits for it, or NULL */
-    bool waits;          /* the USER_STATE is on its way */
-    bool more;           /* the slice was used up */
+    struct store_op *op;  /* who waits for it, or NULL */
+    unsigned at;          /* the next name to gather; those before are gathered */
+    struct bytes folders; /* what the USER_STATE says of them */
+    struct bytes places;  /* where in it each begins: uint32_t */
+    struct bytes touched; /* numbers of those that have changed since: uint32_t */
+    int budget;           /* of this slice */
+    bool waits;           /* the USER_STATE is on its way */
+    bool more;            /* the slice was used up */
     uint32_t segment;
-    struct freed freed;
     uint16_t reflected; /* records of the chain that the state makes superfluous */
     bool saturated;     /* the chain was too long to count */
     uint32_t state_bytes;
 };
+
+static const uint32_t in_touched = 1u << 31; /* a flag of a place */
 
 bool fold_due(const struct store *s, const struct head *head)
 {
@@ -78,6 +86,20 @@ enum status fold_begin(struct user *u, uint32_t segment, struct store_op *op)
     return STATUS_OK;
 }
 
+/* What was gathered is written, or not wanted any more. */
+static void tree_release(struct fold *f)
+{
+    struct user *u = f->user;
+
+    bytes_free(&f->folders);
+    bytes_free(&f->places);
+    bytes_free(&f->touched);
+    if (!u->tree_held)
+        return;
+    u->tree_held = false;
+    request_release(u->store, &u->tree_waiters, STATUS_OK);
+}
+
 static void fold_end(struct fold *f, enum status status)
 {
     struct user *u = f->user;
@@ -87,8 +109,8 @@ static void fold_end(struct fold *f, enum status status)
         u->head->flags &= (uint8_t)~HEAD_FOLDING;
     if (f->op)
         request_post(s, f->op, status);
+    tree_release(f);
     list_remove(&f->link);
-    bytes_free(&f->freed.bytes);
     free(f);
     u->fold = NULL;
     s->fold_count--;
@@ -157,6 +179,13 @@ static enum status need_contents(struct fold *f)
 /* --- pages ----------------------------------------------------------------------------
  */
 
+/* BUSY: goes on in the next turn. */
+static enum status slice_left(struct fold *f)
+{
+    f->more = f->budget <= 0;
+    return f->more ? STATUS_BUSY : STATUS_OK;
+}
+
 static bool is_inline(const struct mailbox *m)
 {
     return m->content->messages <= m->user->store->inline_entries;
@@ -191,24 +220,16 @@ static enum status page_write(struct mailbox *m, struct page *p)
     return STATUS_OK;
 }
 
-/* Writes up to `budget` pages; *left: how many more there are. */
-static enum status write_pages(struct fold *f, unsigned budget, unsigned *left)
+static enum status write_pages(struct fold *f, struct mailbox *m)
 {
-    struct user *u = f->user;
+    struct content *c = m->content;
 
-    *left = 0;
-    for (unsigned i = 0; i < u->id_count; i++) {
-        struct content *c = u->ids[i]->content;
-
-        for (uint32_t k = 0; c && !is_inline(u->ids[i]) && k < c->page_count; k++) {
-            if (!page_due(f, &c->pages[k]))
-                continue;
-            if (budget == 0)
-                ++*left;
-            else
-                TRY(page_write(u->ids[i], &c->pages[k]));
-            budget -= budget > 0;
-        }
+    for (uint32_t k = 0; !is_inline(m) && k < c->page_count; k++) {
+        if (!page_due(f, &c->pages[k]))
+            continue;
+        TRY(slice_left(f));
+        TRY(page_write(m, &c->pages[k]));
+        f->budget -= COST_PAGE;
     }
     return STATUS_OK;
 }
@@ -296,22 +317,38 @@ static enum status state_write(struct mailbox *m)
     return STATUS_OK;
 }
 
-static enum status write_states(struct fold *f)
+/* What pages and states no longer name. */
+static void take_freed(struct user *u, struct content *c)
 {
-    struct user *u = f->user;
+    const struct rec_freed *at = (const void *)c->dropped.bytes.at;
 
-    for (unsigned i = 0; i < u->id_count; i++) {
-        struct mailbox *m = u->ids[i];
+    for (uint32_t k = 0; k < freed_count(&c->dropped); k++)
+        freed_add(&u->freed, at[k].segment, at[k].bytes);
+    c->dropped.bytes.len = 0;
+}
 
-        if (m->content && (m->content->dirty || in_segment(f, m->state)))
-            TRY(state_write(m));
+/* All of the mailbox is on its way to the disk as it is now. */
+static enum status mailbox_write(struct fold *f, struct mailbox *m)
+{
+    if (wants_content(f, m) || m->load)
+        TRY(content_need(m, NULL));
+    if (!m->content)
+        return STATUS_OK;
+    TRY(write_pages(f, m));
+    if (m->content->dirty || in_segment(f, m->state)) {
+        TRY(state_write(m));
+        f->budget -= COST_STATE;
     }
+    take_freed(f->user, m->content);
     return STATUS_OK;
 }
 
-static void put_folder_state(struct bytes *b, const struct mailbox *m)
+/* --- all of them ---------------------------------------------------------------------
+ */
+
+static struct rec_folder_state folder_state(const struct mailbox *m)
 {
-    struct rec_folder_state f = {.mailbox = m->id,
+    return (struct rec_folder_state){.mailbox = m->id,
         .flags = (uint8_t)((m->exists ? FOLDER_EXISTS : 0) |
             (m->selectable ? FOLDER_SELECTABLE : 0) |
             (m->subscribed ? FOLDER_SUBSCRIBED : 0)),
@@ -325,30 +362,95 @@ static void put_folder_state(struct bytes *b, const struct mailbox *m)
         .state_bytes = m->state_bytes,
         .seg_min = m->segments.min,
         .seg_max = m->segments.max};
-
-    bytes_put(b, &f, sizeof f);
-    bytes_put_slice(b, mailbox_name(m));
 }
 
-/* What pages and states no longer name goes into the table of this fold. */
-static void gather_freed(struct fold *f)
+/* All of it before any is written: what grows is copied, and new memory is dear. */
+static enum status make_room(struct fold *f)
+{
+    const struct user *u = f->user;
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < u->name_count; i++)
+        bytes += sizeof(struct rec_folder_state) + u->names[i]->name_bytes;
+    return bytes_room(&f->folders, bytes) &&
+            bytes_room(&f->places, u->name_count * sizeof(uint32_t))
+        ? STATUS_OK
+        : STATUS_NO_MEMORY;
+}
+
+static enum status gather(struct fold *f)
 {
     struct user *u = f->user;
 
-    for (unsigned i = 0; i < u->id_count; i++) {
-        struct content *c = u->ids[i]->content;
-        const struct rec_freed *at = c ? (const void *)c->dropped.bytes.at : NULL;
+    for (; f->at < u->name_count; f->at++) {
+        struct mailbox *m = u->names[f->at];
+        uint32_t place = (uint32_t)f->folders.len;
+        struct rec_folder_state state;
 
-        for (uint32_t k = 0; c && k < freed_count(&c->dropped); k++)
-            freed_add(&f->freed, at[k].segment, at[k].bytes);
-        if (c)
-            c->dropped.bytes.len = 0;
+        TRY(slice_left(f));
+        TRY(mailbox_write(f, m));
+        state = folder_state(m);
+        bytes_put(&f->places, &place, sizeof place);
+        bytes_put(&f->folders, &state, sizeof state);
+        bytes_put_slice(&f->folders, mailbox_name(m));
+        f->budget--;
     }
+    return STATUS_OK;
 }
 
-static void put_user_state(struct fold *f)
+static uint32_t *place_of_folder(const struct fold *f, uint32_t number)
 {
-    struct user *u = f->user;
+    return (uint32_t *)(void *)f->places.at + number;
+}
+
+void fold_touched(struct mailbox *m)
+{
+    struct fold *f = m->user->fold;
+    uint32_t number, *place;
+
+    if (!f || f->waits || f->at == 0)
+        return;
+    number = names_at(m->user, mailbox_name(m));
+    if (number >= f->at)
+        return;
+    CHECK(m->user->names[number] == m);
+    place = place_of_folder(f, number);
+    if (!(*place & in_touched))
+        bytes_put(&f->touched, &number, sizeof number);
+    *place |= in_touched;
+}
+
+/* Those that have changed since, the last first, until none is left. */
+static enum status gather_touched(struct fold *f)
+{
+    if (f->touched.failed)
+        return STATUS_NO_MEMORY;
+    while (f->touched.len) {
+        size_t last = f->touched.len - sizeof(uint32_t);
+        struct rec_folder_state state;
+        struct mailbox *m;
+        uint32_t number, *place;
+
+        memcpy(&number, f->touched.at + last, sizeof number);
+        m = f->user->names[number];
+        TRY(slice_left(f));
+        TRY(mailbox_write(f, m));
+        state = folder_state(m);
+        place = place_of_folder(f, number);
+        *place &= ~in_touched;
+        memcpy(f->folders.at + *place, &state, sizeof state);
+        f->touched.len = last;
+        f->budget--;
+    }
+    return STATUS_OK;
+}
+
+/* --- the state of the user -----------------------------------------------------------
+ */
+
+/* All but the folders. */
+static void put_user_state(struct user *u)
+{
     const struct head *head = u->head;
     struct bytes *b = delta_begin(u, 0, 0, 0, 0);
     struct rec_user_state st = {.applied = u->applied,
@@ -360,51 +462,77 @@ static void put_user_state(struct fold *f)
         .chain = head->pending,
         .next_mailbox = u->next_mailbox,
         .mailbox_count = u->name_count,
-        .freed_count = freed_count(&f->freed),
+        .freed_count = freed_count(&u->freed),
         .name_bytes = head->name_bytes,
         .applied_bytes = u->bytes};
 
     bytes_put(b, &st, sizeof st);
     bytes_put_slice(b, head_name(head));
-    bytes_put_slice(b, bytes_slice(&f->freed.bytes));
-    for (unsigned i = 0; i < u->name_count; i++)
-        put_folder_state(b, u->names[i]);
+    bytes_put_slice(b, bytes_slice(&u->freed.bytes));
+}
+
+/* What the payload may have. */
+static size_t state_room(const struct fold *f)
+{
+    const struct user *u = f->user;
+
+    return sizeof(struct rec_delta) + sizeof(struct rec_user_state) +
+        u->head->name_bytes + u->freed.bytes.len + sizeof(struct rec_freed) +
+        f->folders.len;
 }
 
 static enum status user_write(struct fold *f)
 {
     struct user *u = f->user;
-    const struct head *head = u->head;
+    struct store *s = u->store;
+    struct head *head = u->head;
+    struct slice first, folders = bytes_slice(&f->folders);
+    uint64_t place;
 
-    gather_freed(f);
-    if (head->state && !f->state_bytes)
-        freed_add(&f->freed, PLACE_SEGMENT(head->state), u->state_bytes);
+    if (head->pending == UINT16_MAX)
+        return STATUS_BUSY;
+    TRY(log_room(s->log, LOG_SHRINK, 1, state_room(f)));
+    if (head->state)
+        freed_add(&u->freed, PLACE_SEGMENT(head->state), u->state_bytes);
     f->reflected = (uint16_t)(head->chain - head->pending);
     f->saturated = head->chain == UINT16_MAX;
-    put_user_state(f);
-    f->state_bytes = (uint32_t)record_span(u->store->scratch.len);
-    TRY(delta_end(u, LOG_SHRINK, RECORD_USER_STATE, NULL));
-    bytes_free(&f->freed.bytes);
+    put_user_state(u);
+    if (s->scratch.failed)
+        return STATUS_NO_MEMORY;
+    first = bytes_slice(&s->scratch);
+    f->state_bytes = (uint32_t)record_span(first.len + folders.len);
+    TRY(change_add_long(s, LOG_SHRINK, RECORD_USER_STATE, first, folders, NULL, &place));
+    log_live(s->log, place, (int64_t)f->state_bytes - (int64_t)record_span(first.len));
+    bytes_free(&u->freed.bytes);
     return STATUS_OK;
 }
 
 /* --- steps --- */
 
+/* No other change of the tree begins, and the last one is over. BUSY: it is not yet. */
+static enum status tree_hold(struct user *u)
+{
+    u->tree_held = true;
+    return u->tree_busy ? STATUS_BUSY : STATUS_OK;
+}
+
 static enum status fold_step(struct fold *f)
 {
-    enum status status = f->user->half ? STATUS_BUSY : need_contents(f);
-    unsigned left;
+    struct user *u = f->user;
 
-    if (status != STATUS_OK)
-        return status;
-    TRY(write_pages(f, PAGES_TURN, &left));
-    if (left) {
-        f->more = true;
+    if (u->half)
         return STATUS_BUSY;
+    if (f->at == 0) {
+        TRY(need_contents(f));
+        TRY(tree_hold(u));
+        TRY(make_room(f));
     }
-    TRY(write_states(f));
+    f->budget = u->store->fold_slice;
+    TRY(gather(f));
+    TRY(gather_touched(f));
     TRY(user_write(f));
     f->waits = true;
+    tree_release(f);
     return STATUS_OK;
 }
 

@@ -144,7 +144,7 @@ static enum status state_begin(struct load *l, const struct log_record *r)
     struct delta_read d;
 
     if (r->kind != RECORD_USER_STATE || !delta_read(r->payload, &d) ||
-        d.fixed.user != u->id || !user_state_read(d.body, st))
+        d.fixed.user != u->id || !user_state_read(d.body, st) || !user_state_whole(st))
         return STATUS_CORRUPT;
     u->next_mailbox = st->fixed.next_mailbox;
     u->bytes = st->fixed.applied_bytes;

@@ -60,6 +60,7 @@ static void user_free(struct user *u)
     renaming_free(u);
     load_free(u);
     bytes_free(&u->held.bytes);
+    bytes_free(&u->freed.bytes);
     free(u->names);
     free(u->ids);
     u->store->loaded--;

@@ -476,7 +476,7 @@ enum status try_mailbox_change(struct user *u, struct mailbox_op *op)
         (op->change == MAILBOX_RENAME &&
             (op->to.len == 0 || op->to.len > NAME_BYTES_MAX)))
         return STATUS_INVALID;
-    if (u->tree_busy && !counting) {
+    if ((u->tree_busy || u->tree_held) && !counting) {
         list_add(&u->tree_waiters, &op->op.link);
         return STATUS_OK;
     }

@@ -211,6 +211,7 @@ static void scenario(struct skit *k, struct acked *a)
     k->store->chain_fold = 3;
     k->store->page_entries = 8;
     k->store->turn_budget = 8;
+    k->store->fold_slice = 2;
     k->store->inline_entries = 2;
     for (unsigned i = 0; i < 12; i++)
         deliver(k, a, i);

@@ -740,6 +740,8 @@ static void open_store(struct run *r)
     }
     if (r->seed % 4)
         r->kit.store->turn_budget = 2 + (int)draw(r, 40);
+    if (r->seed % 4)
+        r->kit.store->fold_slice = 1 + (int)draw(r, 40);
 }
 
 static void settle(struct run *r)

@@ -328,6 +328,52 @@ static void eviction_changes_nothing(void **state)
     }
 }
 
+/* A mailbox a turn. Mail that comes meanwhile is in the state or in the chain behind it,
+ * and the names stand still. */
+static void a_state_in_slices_shows_one_moment(void **state)
+{
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    struct mailbox_op op = {
+        .change = MAILBOX_CREATE, .name = S("AA"), .op.done = skit_done};
+    unsigned turns = 0;
+    char text[1024];
+    uint64_t hash;
+
+    k->store->fold_slice = 1;
+    for (unsigned round = 0; round < 12; round++) {
+        char name[8];
+
+        snprintf(name, sizeof name, "m%u", round);
+        assert_int_equal(change(k, u, MAILBOX_CREATE, name, NULL), STATUS_OK);
+        assert_int_equal(skit_deliver(k, "a@x", name, name, 100, NULL), STATUS_OK);
+    }
+    skit_settle(k);
+    assert_int_equal(fold_begin(u, 0, NULL), STATUS_OK);
+    while (!u->tree_held)
+        skit_turn(k);
+    mailbox_change(u, &op);
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "new", 100, NULL), STATUS_OK);
+    assert_int_equal(skit_deliver(k, "a@x", "m0", "new", 100, NULL), STATUS_OK);
+    while (u->tree_held) {
+        assert_null(strstr(names(u, text), "AA"));
+        skit_turn(k);
+        turns++;
+    }
+    assert_true(turns > 2);
+    skit_run(k, &op.op);
+    assert_int_equal(skit_status(&op.op), STATUS_OK);
+    assert_non_null(strstr(names(u, text), "AA"));
+    skit_settle(k);
+    assert_null(u->fold);
+    assert_int_equal(u->head->chain, 1); /* the CREATE */
+    user_close(u);
+    hash = skit_hash_user(k, "a@x");
+    skit_crash(k, true);
+    skit_open(k);
+    assert_true(hash == skit_hash_user(k, "a@x"));
+}
+
 static uint64_t memory_of(struct skit *k, const char *name)
 {
     struct user *u = skit_open_user(k, name);
@@ -530,6 +576,7 @@ int main(void)
         TEST(quota_holds_and_gives_way),
         TEST(keywords_are_limited),
         TEST(eviction_changes_nothing),
+        TEST(a_state_in_slices_shows_one_moment),
         TEST(what_is_held_counts),
         TEST(heads_and_loaded_users_share_memory),
         TEST(a_chain_is_followed_through_the_page_cache),

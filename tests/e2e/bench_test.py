@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """ringmail-bench: every mode for a moment against a real server, what --verify finds, and how it is wrong to use it."""
+import contextlib
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import smtplib
 import socket
 import socketserver
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -203,6 +205,19 @@ class Unsteady(socketserver.StreamRequestHandler):
                     self.wfile.write(tag + b" NO not now\r\n")
                     return
             self.wfile.write(tag + b" OK done\r\n")
+
+
+class Lists(socketserver.StreamRequestHandler):
+    """IMAP with its answers ready: who reads them has ten times its work."""
+    ANSWER = b"* 1 A\r\n" * 60000
+
+    def handle(self):
+        self.wfile.write(b"* OK hello\r\n")
+        while line := self.rfile.readline():
+            tag, word = line.split()[:2]
+            self.wfile.write((self.ANSWER if word == b"NOOP" else b"") + tag + b" OK done\r\n")
+            if word == b"LOGOUT":
+                return
 
 
 class Misled(socketserver.BaseRequestHandler):
@@ -413,6 +428,64 @@ def test_open_loop(s):
         j = good("a slow server", bench("smtp", "--to", sink, "--rate", 100, "--count", 20), 20)
     q = j["latency_us"]
     check("time in the queue counts", q["max"] > 10 * 50e3 and q["p50"] > 4 * 50e3 and j["driver"]["late"] >= 15, j)
+
+
+def limited(*args, prepare=None):
+    """What a run says of its driver; its own rule holds for its own figures, and those for what the process used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    p = subprocess.run([BENCH, *map(str, args), "--json", "-", "--quiet"], capture_output=True, text=True, timeout=300,
+                       preexec_fn=prepare)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    j = json.loads(p.stdout)
+    d, cpu_s = j["driver"], after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    busy, waited = d["busy_percent"], d["waited_percent"]
+    if abs(busy - 90) > 0.1 and abs(busy + waited - 90) > 0.1:  # they are rounded
+        check("the limit follows from busy and waiting", d["limit"] == (
+            "driver" if busy >= 90 else "cpus" if busy + waited >= 90 else "none"), d)
+    check("the driver used what it says", j["errors"] == 0 and busy / 100 * j["seconds"] < cpu_s * 1.1 + 0.02, (j, cpu_s))
+    check("a bottleneck is the limit", d["bottleneck"] == (d["limit"] == "driver"), d)
+    return d
+
+
+@contextlib.contextmanager
+def before_others():
+    """Lets what is begun in it have CPUs to itself, for a moment, where that is allowed."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pass
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def test_limit(s):
+    d = limited("imap", "--op", "noop", "--to", target(s, "imap"), "--rate", 5, "--time", 2)
+    check("a driver with little to do is no limit", d["limit"] == "none", d)
+    full, cpu = ("imap", "--op", "noop", "--connections", 4), min(os.sched_getaffinity(0))
+
+    def beside():
+        os.sched_setaffinity(0, {cpu})
+        os.nice(19)
+
+    if os.path.exists("/proc/thread-self/schedstat"):
+        burner = subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+        with serving(Lists) as place:
+            d = limited(*full, "--to", place, "--time", 1, prepare=beside)
+        burner.kill()
+        burner.wait()
+        check("a driver whose CPU another one uses blames the CPUs", d["limit"] == "cpus" and d["busy_percent"] < 50, d)
+    else:
+        skip("a driver whose CPU another one uses blames the CPUs", "no schedstat here")
+    for _ in range(3):
+        with before_others(), serving(Lists) as place:
+            d = limited(*full, "--to", place, "--time", 0.3)
+        if d["busy_percent"] > 90.1:
+            check("a driver that uses up a CPU says so", d["limit"] == "driver", d)
+            break
+    else:
+        skip("a driver that uses up a CPU says so", "others use the CPUs: %s" % d)
 
 
 def test_verify(s):
@@ -634,6 +707,7 @@ with Server(users=USERS + 2) as server:
     test_readers(server)
     test_idle(server)
     test_open_loop(server)
+    test_limit(server)
     test_verify(server)
     test_output(server)
 finish()

@@ -15,6 +15,7 @@ static const struct {
 } calibrations[] = {
     {"line", "a line in, a line out, one command a segment", ceiling_line, 0, 0},
     {"connect", "accept, one line each way, close", ceiling_connect, 0, 0},
+    {"late", "a line each millisecond, and when it is answered", ceiling_late, 0, 0},
     {"receive", "bytes received over loopback", ceiling_receive, 0, 0},
     {"serve_2k", "a line in, a stored message of 2 KiB out", ceiling_serve, 2, 0},
     {"serve_10k", "the same of 10 KiB", ceiling_serve, 10, 0},

@@ -31,7 +31,7 @@ int64_t ceiling_process_cpu_ns(void);
 
 typedef void ceiling_fn(const struct ceiling_conf *conf);
 ceiling_fn ceiling_line, ceiling_connect, ceiling_receive, ceiling_serve; /* _net.c */
-ceiling_fn ceiling_commit, ceiling_text;
+ceiling_fn ceiling_commit, ceiling_late, ceiling_text;
 ceiling_fn ceiling_tls_handshake, ceiling_tls_exchange; /* _tls.c */
 
 /* --- the server of the network calibrations (ceiling_server.c) ------------- */

@@ -1,4 +1,5 @@
 """Runs ringmail-bench against a server, and says what both of them used for it."""
+import contextlib
 import json
 import os
 import resource
@@ -111,6 +112,19 @@ class Driver:
             "others_percent": max(0.0, others) / elapsed / CPUS * 100,
         }
 
+    @contextlib.contextmanager
+    def flood(self, server, line):
+        """The load beside a line, for as long as it takes."""
+        port, drive, connections = line.flood
+        process = self.start(server, port, drive, connections, line.fill.to_users(), more=["--time", "600"])
+        try:
+            settled(process, server.ports[port], connections)
+            yield
+        finally:
+            process.terminate()
+            process.communicate()
+            self.running.remove(process)
+
     def idle_memory(self, server, line, few, many, seconds):
         """Memory of each of `many` connections, held beside `few` that have warmed the server."""
         held, sizes, counts, port = [], [], [], server.ports[line.port]
@@ -147,6 +161,16 @@ def settle(process, name, seconds, limit=120):
         calm = calm + 1 if now == before else 0
         before = now
     time.sleep(seconds)
+
+
+def settled(process, port, connections, limit=60):
+    """Waits until a driver has its connections, and has used them for a moment."""
+    began = time.monotonic()
+    while established(port) < connections:
+        if process.poll() is not None or time.monotonic() - began > limit:
+            raise Trouble("%s: connections are not made" % " ".join(process.args))
+        time.sleep(0.05)
+    time.sleep(0.3)
 
 
 def established(port):

@@ -31,6 +31,7 @@ class Line:
     p99_us: float = 0
     memory_bytes: float = 0   # target: less a connection
     deliver: str = ""         # listener for deliveries beside the line
+    flood: tuple = ()         # (listener, drive, connections) at full rate beside it; a line for ringmail alone
     ceiling: tuple = ()       # (figure, times), ...: their sum is what no server can do without
     sum_percent: float = 0    # target: the sum is so much of ringmail's CPU; a line for ringmail alone
     kind: str = "load"        # load, or memory of idle connections
@@ -149,6 +150,8 @@ def lines(quick=False):
              cpu_times=4),
         Line("idle-latency", "IDLE: final dot of a delivery to EXISTS", "imap", ("idle", "--rate", "10"), f["idle"],
              p50_us=2000, p99_us=10000, deliver="lmtp"),
+        Line("noop-flood", "NOOP, 1,000 a second, beside SMTP at full rate (64 connections)", "imap",
+             imap + ("noop", "--rate", "1000"), f["small"], p99_us=5000, flood=("smtp", ("smtp", "--size", "1K"), 64)),
         Line("idle-memory", "memory of a logged-in idle IMAP connection", "imap", ("idle",), f["ten"], kind="memory",
              memory_bytes=1024),
         Line("idle-memory-tls", "memory of a logged-in idle IMAP connection, TLS", "imaps", ("idle",), f["ten"],

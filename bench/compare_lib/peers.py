@@ -9,7 +9,7 @@ USUAL = ("postfix-maildir", "postfix-mdbox", "dovecot-maildir", "dovecot-mdbox",
 
 def does(server, line):
     """Whether a peer is run on a line; sums of ceilings are for ringmail alone."""
-    if line.sum_percent or line.port not in server.listeners:
+    if line.sum_percent or line.flood or line.port not in server.listeners:
         return False
     if server.only:
         return line.name in server.only

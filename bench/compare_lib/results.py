@@ -4,7 +4,7 @@ import statistics
 
 FIELDS = ["line", "server", "round", "operations", "rate", "cpu_us", "user_us", "system_us", "p50_us", "p99_us",
           "memory_bytes", "errors", "error_text", "driver_busy", "bottleneck", "others_percent", "ceiling_us",
-          "ceiling_percent"]
+          "ceiling_percent", "echo_p99_us"]
 OURS = "ringmail"
 HELD, MISSED, OUT_OF_REACH = "held", "missed", "out of reach here"
 
@@ -64,6 +64,12 @@ class Results:
         perfect = self.perfect(line, peer) if field == "cpu_us" else None
         return OUT_OF_REACH if perfect and perfect.middle < times else MISSED
 
+    def limit_verdict(self, line, field, limit):
+        if self.middle(line, OURS, field).middle < limit:
+            return HELD
+        echo = self.middle(line, OURS, "echo_p99_us") if field == "p99_us" else None
+        return OUT_OF_REACH if echo and echo.middle >= limit else MISSED
+
     def verdict(self, line, counted):
         """Of all targets of a line; None where there is nothing to judge by."""
         tests = []
@@ -74,7 +80,7 @@ class Results:
                 tests.append(self.ratio_verdict(line, field, times, counted, most))
         for limit, field in ((line.p50_us, "p50_us"), (line.p99_us, "p99_us"), (line.memory_bytes, "memory_bytes")):
             if limit:
-                tests.append(HELD if self.middle(line, OURS, field).middle < limit else MISSED)
+                tests.append(self.limit_verdict(line, field, limit))
         if line.sum_percent:
             tests.append(HELD if self.middle(line, OURS, "ceiling_percent").middle >= line.sum_percent else MISSED)
         if self.errors(line, OURS):

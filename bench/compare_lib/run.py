@@ -102,11 +102,20 @@ class Run:
         if line.kind == "memory":
             figures.update(self.idle_memory(server, line))
         else:
-            figures.update(self.driver.load(server, line, self.seconds))
+            figures.update(self.load(server, line))
         if ceiling:
             figures["ceiling_percent"] = figures["ceiling_us"] / figures["cpu_us"] * 100
         self.results.add(line, server.name, number_of_round, figures)
         self.say(self.progress(line, server, number_of_round, figures))
+
+    def load(self, server, line):
+        """Beside a flood an echo in its place is measured, too: it waits for the machine alone."""
+        if not line.flood:
+            return self.driver.load(server, line, self.seconds)
+        with self.driver.flood(server, line):
+            figures = self.driver.load(server, line, self.seconds)
+            echo = ceilings.measure(self.programs["ringmail-ceiling"], ["late"], self.work, min(60, self.seconds), 1)
+        return dict(figures, echo_p99_us=echo["late_p99_us"], cpu_us=0, user_us=0, system_us=0)  # the flood's
 
     def idle_memory(self, server, line):
         """By a server that has just been started, for memory once used is seldom given back; and
@@ -130,6 +139,8 @@ class Run:
                                                     micros(figures["p50_us"]), micros(figures["p99_us"]))
         if line.ceiling:
             words += "  sum %s" % micros(figures["ceiling_us"])
+        if line.flood:
+            words += "  bare echo p99 %s" % micros(figures["echo_p99_us"])
         if figures["errors"]:
             words += "  %d ERRORS: %s" % (figures["errors"], figures["error_text"])
         return words

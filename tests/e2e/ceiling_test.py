@@ -12,7 +12,7 @@ RATES = ("line", "connect", "serve_2k", "serve_10k", "serve_100k")
 TLS = ("tls_handshake_us", "tls_line_us", "tls_10k_us")
 ALL = {"%s_%s" % (c, unit) for c in RATES for unit in ("us", "per_s")} | set(TLS) | {
     "%s_%s" % (c, unit) for c in COMMITS for unit in ("us", "per_s", "p50_us", "p99_us")} | {
-    "receive_us_per_mb", "receive_mb_per_s", "text_10k_us"}
+    "receive_us_per_mb", "receive_mb_per_s", "text_10k_us", "late_p50_us", "late_p99_us"}
 
 
 def ceiling(*args):
@@ -34,6 +34,7 @@ def all_test():
         check("all figures, %s at once" % connections, f.keys() == ALL, f.keys() ^ ALL)
         check("each is more than nothing", all(v > 0 for v in f.values()), f)
         check("of commits most are no slower than the slowest", all(f[c + "_p50_us"] <= f[c + "_p99_us"] for c in COMMITS), f)
+        check("half of the lines are no later than most", f["late_p50_us"] <= f["late_p99_us"], f)
         check("a handshake is dearer than a line", f["tls_handshake_us"] > f["tls_line_us"], f)
 
 
@@ -49,7 +50,7 @@ def usage_test():
         done = ceiling(*args)
         check("%s: one line, 64" % (args,), done.returncode == 64 and done.stdout == "" and done.stderr.count("\n") == 1, done)
     helped = ceiling("--help")
-    names = RATES + COMMITS + ("receive", "text_10k") + tuple(f[:-3] for f in TLS)
+    names = RATES + COMMITS + ("receive", "late", "text_10k") + tuple(f[:-3] for f in TLS)
     check("--help names them", helped.returncode == 0 and all("\n  %s " % n in helped.stdout for n in names), helped.stdout)
 
 

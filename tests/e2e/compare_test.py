@@ -53,6 +53,11 @@ def verdicts():
             one = Results()
             one.add(LINES[name], "ringmail", 1, figures(5, **values))
             check("%s, %s its limit" % (name, words), one.verdict(LINES[name], set()) == want)
+    for words, ours, echo, want in (("below", 4900.0, 9000.0, HELD), ("above", 5100.0, 4900.0, MISSED),
+                                    ("above, as a bare echo is,", 5100.0, 5000.0, OUT_OF_REACH)):
+        one = Results()
+        one.add(LINES["noop-flood"], "ringmail", 1, figures(5, p99_us=ours, echo_p99_us=echo))
+        check("beside a flood, %s its limit" % words, one.verdict(LINES["noop-flood"], set()) == want)
 
 
 def reach():
@@ -175,11 +180,14 @@ def quick_run():
             return
         with open(os.path.join(out, "results.csv"), encoding="utf-8") as f:
             runs = list(csv.DictReader(f))
-        wanted = ["smtp-kept", "noop", "append", "sum-smtp-kept", "sum-noop", "sum-noop-tls"]
+        wanted = ["smtp-kept", "noop", "append", "noop-flood", "sum-smtp-kept", "sum-noop", "sum-noop-tls"]
         check("the CSV has a row for each run", [r["line"] for r in runs] == wanted, runs)
         check("each run did something, without errors",
-              all(float(r["rate"]) > 0 and float(r["cpu_us"]) > 0 and r["errors"] == "0" for r in runs), runs)
-        check("each sum was measured", all(float(r["ceiling_us"]) > 0 for r in runs), runs)
+              all(float(r["rate"]) > 0 and float(r["p99_us"]) > 0 and r["errors"] == "0" for r in runs), runs)
+        flooded = [r for r in runs if r["line"] == "noop-flood"]
+        check("each has the CPU of its own", all(float(r["cpu_us"]) > 0 for r in runs if r not in flooded), runs)
+        check("each sum was measured", all(float(r["ceiling_us"]) > 0 for r in runs if r not in flooded), runs)
+        check("an echo was measured beside the flood", all(float(r["echo_p99_us"]) > 0 for r in flooded), runs)
         with open(os.path.join(out, "table.md"), encoding="utf-8") as f:
             text = f.read()
         check("the table has the lines and the ceilings", all(LINES[n].title in text for n in wanted) and "`line_us`" in text)

@@ -5,6 +5,7 @@
  * holds one reference. Names are folded to lower case (ASCII) and have a domain.
  */
 #pragma once
+#include <assert.h>
 #include <stdatomic.h>
 
 #include "proto/base/slice.h"
@@ -17,15 +18,31 @@ enum {
     ACCOUNTS_MAX = 16 << 20
 };
 
+/* There may be a million: what is rare is short. */
 struct account {
-    struct slice name;     /* canonical: user@domain in lower case */
-    struct slice password; /* "{SCHEME}hash" as in the file; empty: no login */
-    struct slice networks; /* "allow_nets" of the file, comma-separated; empty: any */
-    uint64_t since;        /* generation of the snapshot in which it last changed */
-    bool login;            /* may log in at all */
-    bool disabled;         /* takes no mail either */
-    uint32_t line;         /* of the file */
+    struct slice name;    /* canonical: user@domain in lower case */
+    const char *secret;   /* private, as what follows: in the text of the file */
+    uint32_t networks_at; /* behind it */
+    uint32_t networks_bytes;
+    uint32_t since; /* generation of the snapshot in which it last changed */
+    uint16_t secret_bytes;
+    bool login;    /* may log in at all */
+    bool disabled; /* takes no mail either */
 };
+
+static_assert(sizeof(struct account) <= 40, "the price of an account");
+
+/* "{SCHEME}hash" as in the file; empty: no login. */
+static inline struct slice account_password(const struct account *account)
+{
+    return slice_of(account->secret, account->secret_bytes);
+}
+
+/* "allow_nets" of the file, comma-separated; empty: any. */
+static inline struct slice account_networks(const struct account *account)
+{
+    return slice_of(account->secret + account->networks_at, account->networks_bytes);
+}
 
 struct accounts; /* private, but for the calls below */
 

@@ -38,7 +38,7 @@ struct srs_keys {
 
 struct accounts {
     atomic_uint references;
-    uint64_t generation;
+    uint32_t generation;
     uint64_t key;   /* of the hashes */
     uint64_t stamp; /* of the files, when they were read */
     char delimiter;

@@ -51,7 +51,8 @@ static void take_extra(
             account->login = false;
         } else if (slice_starts_nocase(word, S("allow_nets="))) {
             slice_take(&word, 11);
-            account->networks = word;
+            account->networks_at = (uint32_t)(word.at - account->secret);
+            account->networks_bytes = (uint32_t)word.len;
             if (!network_list_good(word)) {
                 accounts_warn(b, b->source->users_name, account->name,
                     "allow_nets is not a list of networks; no login");
@@ -64,7 +65,8 @@ static void take_extra(
 static void take_password(
     struct accounts_build *b, struct account *account, struct slice password)
 {
-    account->password = password;
+    account->secret = password.at;
+    account->secret_bytes = (uint16_t)password.len;
     account->login = true;
     switch (password_kind(password)) {
     case PASSWORD_LOCKED:
@@ -81,19 +83,20 @@ static void take_password(
     }
 }
 
-static bool same(struct account x, struct account y)
+static bool same(const struct account *x, const struct account *y)
 {
-    return slice_eq(x.password, y.password) && slice_eq(x.networks, y.networks) &&
-        x.login == y.login && x.disabled == y.disabled;
+    return slice_eq(account_password(x), account_password(y)) &&
+        slice_eq(account_networks(x), account_networks(y)) && x->login == y->login &&
+        x->disabled == y->disabled;
 }
 
 /* Since when it is what it is: logins older than that end. */
-static uint64_t since(struct accounts_build *b, const struct account *account)
+static uint32_t since(struct accounts_build *b, const struct account *account)
 {
     const struct accounts *before = b->source->before;
     const struct account *old = before ? accounts_find(before, account->name) : NULL;
 
-    return old && same(*old, *account) ? old->since : b->a->generation;
+    return old && same(old, account) ? old->since : b->a->generation;
 }
 
 /* Without --domain each account brings its own, in the spelling that it has. */
@@ -149,6 +152,12 @@ static bool take_name(struct accounts_build *b, struct slice text, struct slice 
     return true;
 }
 
+/* Of the file. */
+static unsigned line_of(const struct accounts *a, const struct account *account)
+{
+    return accounts_lines(slice_of(a->text, (size_t)(account->secret - a->text)));
+}
+
 /* The accounts before the `end`-th can be found by name. */
 static bool index_names(struct accounts_build *b, unsigned end)
 {
@@ -158,9 +167,9 @@ static bool index_names(struct accounts_build *b, unsigned end)
     for (; b->indexed < end; b->indexed++) {
         if (name_index_add(&a->by_name, a->list, sizeof *a->list, b->indexed, &other))
             continue;
-        b->line = a->list[b->indexed].line;
-        return accounts_refuse_twice(
-            b, b->source->users_name, a->list[b->indexed].name, a->list[other].line);
+        b->line = line_of(a, &a->list[b->indexed]);
+        return accounts_refuse_twice(b, b->source->users_name, a->list[b->indexed].name,
+            line_of(a, &a->list[other]));
     }
     return true;
 }
@@ -188,7 +197,6 @@ static bool take_line(struct accounts_build *b, struct slice line)
     name_index_near(&a->by_name, account->name);
     take_password(b, account, password);
     take_extra(b, account, line);
-    account->line = b->line;
     a->count++;
     return a->count <= NAMES_BEHIND || index_names(b, a->count - NAMES_BEHIND);
 }

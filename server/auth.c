@@ -332,14 +332,15 @@ static struct slice other_field(const struct accounts *a, struct slice name)
 {
     unsigned count = accounts_count(a);
 
-    return count ? accounts_at(a, (unsigned)(slice_hash(name, 1) % count))->password
-                 : S("");
+    if (!count)
+        return S("");
+    return account_password(accounts_at(a, (unsigned)(slice_hash(name, 1) % count)));
 }
 
 static void set_field(struct check *k, const struct account *account, struct slice given)
 {
     struct slice field =
-        k->known ? account->password : other_field(k->thread->accounts, given);
+        k->known ? account_password(account) : other_field(k->thread->accounts, given);
 
     CHECK(field.len <= sizeof k->field);
     memcpy(k->field, field.at, field.len);
@@ -349,7 +350,8 @@ static void set_field(struct check *k, const struct account *account, struct sli
 static bool may_log_in(const struct account *account, const struct conn *c)
 {
     return account && account->login &&
-        (account->networks.len == 0 || network_list_has(account->networks, &c->peer));
+        (account->networks_bytes == 0 ||
+            network_list_has(account_networks(account), &c->peer));
 }
 
 static void set_up(struct check *k, struct conn *c, const struct account *account,

@@ -75,7 +75,7 @@ static void try_line(
     assert_int_equal(accounts_count(a), others + 1);
     account = accounts_find(a, slice_str(lines[i].name));
     if (!account || account->login != lines[i].login ||
-        !slice_eq(account->password, slice_str(lines[i].password)))
+        !slice_eq(account_password(account), slice_str(lines[i].password)))
         fail_msg("%s", text);
     accounts_drop(a);
 }
@@ -175,7 +175,8 @@ static void test_users_memory_goes_over(void **state)
             const struct account *bela = accounts_find(a, S("bela@x.test"));
 
             assert_non_null(bela);
-            assert_true(bela->password.at > memory && bela->password.at < memory + 60);
+            assert_true(account_password(bela).at > memory &&
+                account_password(bela).at < memory + 60);
         }
         accounts_drop(a);
     }

@@ -87,7 +87,7 @@ static void help(void)
     for (unsigned i = 0; i < CALIBRATIONS; i++)
         printf("  %-13s  %s\n", calibrations[i].name, calibrations[i].help);
     printf("--seconds S      for each measurement, 0.05 to 60 (1)\n"
-           "--connections N  of line and serve, 1 to 4096 (128)\n"
+           "--connections N  of line and serve, 1 to 4096 (128); of tls 16 to 128\n"
            "--dir DIR        on the disk to measure; needs 64 MiB (.)\n");
 }
 

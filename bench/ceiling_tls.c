@@ -20,7 +20,8 @@
 #include "server/clock.h"
 
 enum {
-    HALF = 64, /* connections; many, for a look at the clock is a system call */
+    HALF_MIN = 8, /* of the connections; not less, for a look at the clock takes time */
+    HALF_MAX = 64,
     PIPE_BYTES = 1 << 14,
     LINE_BYTES = 20,
     ANSWER_MAX = 10240
@@ -35,7 +36,8 @@ struct ends {
 
 struct hall {
     SSL_CTX *server, *client;
-    struct ends halves[2][HALF];
+    struct ends halves[2][HALF_MAX];
+    unsigned half;                                 /* connections in each */
     void (*ask)(struct hall *h, struct ends *e);   /* the client's part in a phase */
     bool (*serve)(struct hall *h, struct ends *e); /* the server's; true: one is done */
     int answer_bytes;
@@ -173,7 +175,7 @@ static void end_phase(struct hall *h, unsigned side)
 
 static void ask_half(struct hall *h, struct ends *half)
 {
-    for (unsigned i = 0; i < HALF; i++)
+    for (unsigned i = 0; i < h->half; i++)
         h->ask(h, &half[i]);
 }
 
@@ -196,7 +198,7 @@ static double be_servers(struct hall *h, double seconds)
 
     for (unsigned n = 0; n < h->phases; n++) {
         began = clock_cpu_ns();
-        for (unsigned i = 0; i < HALF; i++)
+        for (unsigned i = 0; i < h->half; i++)
             done += h->serve(h, &h->halves[n % 2][i]);
         used += clock_cpu_ns() - began;
         /* Known to the clients before they could begin the phase after it. */
@@ -223,19 +225,29 @@ static double each_us(struct hall *h, double seconds)
 
 /* --- the calibrations ----------------------------------------------------------- */
 
-static void hall_open(struct hall *h)
+static struct ends *ends_at(struct hall *h, unsigned i)
 {
+    return &h->halves[i / h->half][i % h->half];
+}
+
+static void hall_open(struct hall *h, unsigned connections)
+{
+    h->half = connections / 2;
+    if (h->half < HALF_MIN)
+        h->half = HALF_MIN;
+    if (h->half > HALF_MAX)
+        h->half = HALF_MAX;
     h->server = server_context();
     h->client = SSL_CTX_new(TLS_method());
     SSL_CTX_set_verify(h->client, SSL_VERIFY_NONE, NULL);
-    for (unsigned i = 0; i < 2 * HALF; i++)
-        h->halves[i / HALF][i % HALF] = ends_new(h);
+    for (unsigned i = 0; i < 2 * h->half; i++)
+        *ends_at(h, i) = ends_new(h);
 }
 
 static void hall_close(struct hall *h)
 {
-    for (unsigned i = 0; i < 2 * HALF; i++)
-        ends_free(&h->halves[i / HALF][i % HALF]);
+    for (unsigned i = 0; i < 2 * h->half; i++)
+        ends_free(ends_at(h, i));
     SSL_CTX_free(h->server);
     SSL_CTX_free(h->client);
 }
@@ -244,7 +256,7 @@ void ceiling_tls_handshake(const struct ceiling_conf *conf)
 {
     struct hall h = {.ask = shake, .serve = welcome};
 
-    hall_open(&h);
+    hall_open(&h, conf->connections);
     ceiling_put(conf, "us", each_us(&h, conf->seconds));
     hall_close(&h);
 }
@@ -255,14 +267,11 @@ void ceiling_tls_exchange(const struct ceiling_conf *conf)
 
     h.answer_bytes = conf->kib ? (int)conf->kib << 10 : LINE_BYTES;
     CHECK(h.answer_bytes <= ANSWER_MAX);
-    hall_open(&h);
-    for (unsigned i = 0; i < 2 * HALF; i++) {
-        struct ends *e = &h.halves[i / HALF][i % HALF];
-
+    hall_open(&h, conf->connections);
+    for (unsigned i = 0; i < 2 * h.half; i++)
         do
-            shaken(e->client);
-        while (!welcome(&h, e));
-    }
+            shaken(ends_at(&h, i)->client);
+        while (!welcome(&h, ends_at(&h, i)));
     ceiling_put(conf, "us", each_us(&h, conf->seconds));
     hall_close(&h);
 }

@@ -71,6 +71,7 @@ struct mailbox {
     bool dying;     /* a DELETE is on its way */
     bool gone;      /* deleted; lives until the last mailbox_close() */
     bool frozen;    /* INBOX, while its messages are being renamed away */
+    bool choosing;  /* a COPY chooses its messages: nothing else may take one */
     bool damaged;   /* its state can't be read: nothing is written over it */
     uint8_t failed; /* enum status of the last load, for those who don't wait in line */
     struct next_name next;

@@ -1,5 +1,7 @@
 #include "store/mailbox.h"
 
+#include <limits.h>
+
 enum {
     EXPUNGE_STEP = 4096, /* messages looked at in one slice */
     SETS_FULL_AT = KEYWORD_SETS_MAX / 4,
@@ -200,6 +202,8 @@ static bool choose_range(struct mailbox *m, const struct expunge_op *e,
     struct spot s = content_seek(content, range.first > c->next ? range.first : c->next);
     bool adjacent = false;
 
+    if (c->budget-- <= 0)
+        return false;
     for (; s.page < content->page_count; content_next(content, &s)) {
         const struct packed_entry *entry = content_get(content, s);
         bool goes = !entry->doomed && (e->always || entry->flags & FLAG_DELETED);
@@ -207,7 +211,7 @@ static bool choose_range(struct mailbox *m, const struct expunge_op *e,
         if (entry->uid > range.last)
             break;
         c->next = entry->uid;
-        if (c->budget-- == 0)
+        if (c->budget-- <= 0)
             return false;
         if (goes)
             choose(m->user->store, c, entry, adjacent);
@@ -216,23 +220,35 @@ static bool choose_range(struct mailbox *m, const struct expunge_op *e,
     return true;
 }
 
-/* Marks what a record on its way takes, so that nothing else counts on it. */
-static void doom(struct mailbox *m, const struct rec_range *ranges, size_t count)
+/* Marks what a record on its way takes, so that nothing else counts on it: the range from
+ * the UID on. False: the budget is used up, and *next is where to go on. */
+static bool doom_range(
+    struct mailbox *m, const struct rec_range *range, uint32_t *next, int *budget)
 {
     struct content *c = m->content;
+    struct spot s = content_seek(c, range->first > *next ? range->first : *next);
 
-    for (size_t i = 0; i < count; i++) {
-        struct spot s = content_seek(c, ranges[i].first);
+    for (; s.page < c->page_count; content_next(c, &s)) {
+        struct packed_entry *e = &c->pages[s.page].at[s.at];
 
-        for (; s.page < c->page_count; content_next(c, &s)) {
-            struct packed_entry *e = &c->pages[s.page].at[s.at];
-
-            if (e->uid > ranges[i].last)
-                break;
-            c->pages[s.page].doomed += !e->doomed;
-            e->doomed = 1;
-        }
+        if (e->uid > range->last)
+            break;
+        *next = e->uid;
+        if ((*budget)-- <= 0)
+            return false;
+        c->pages[s.page].doomed += !e->doomed;
+        e->doomed = 1;
     }
+    return true;
+}
+
+static void doom(struct mailbox *m, const struct rec_range *ranges, size_t count)
+{
+    uint32_t next = 0;
+    int budget = INT_MAX;
+
+    for (size_t i = 0; i < count; i++)
+        doom_range(m, &ranges[i], &next, &budget);
 }
 
 static enum status expunge_add(
@@ -258,11 +274,11 @@ static enum status expunge_some(
     struct mailbox *m, struct expunge_op *e, struct choice *c, bool *last)
 {
     struct uid_range all = {1, UINT32_MAX};
-    unsigned count = e->uids ? e->uid_count : 1;
+    unsigned at = e->at, count = e->uids ? e->uid_count : 1;
 
-    *last = true;
-    for (unsigned i = 0; i < count && *last; i++)
-        *last = choose_range(m, e, e->uids ? e->uids[i] : all, c);
+    while (at < count && choose_range(m, e, e->uids ? e->uids[at] : all, c))
+        at++;
+    *last = at == count;
     if (c->ranges.failed)
         return STATUS_NO_MEMORY;
     if (c->count)
@@ -271,6 +287,7 @@ static enum status expunge_some(
         TRY(change_mark(m->user->store, &e->op));
     e->count += c->count;
     e->from = c->next;
+    e->at = at;
     if (!*last)
         request_again(m->user->store, &e->op);
     return STATUS_OK;
@@ -285,6 +302,10 @@ enum status try_expunge(struct mailbox *m, struct expunge_op *e)
 
     if (is_gone(m) || m->frozen)
         return is_gone(m) ? STATUS_NOT_FOUND : STATUS_BUSY;
+    if (m->choosing) {
+        request_again(m->user->store, &e->op);
+        return STATUS_OK;
+    }
     status = expunge_some(m, e, &c, &last);
     choice_free(&c);
     return status;
@@ -294,37 +315,84 @@ void mailbox_expunge(struct mailbox *m, struct expunge_op *e)
 {
     e->count = 0;
     e->from = 1;
+    e->at = 0;
     request_start(m->user->store, &e->op, REQUEST_EXPUNGE, m);
 }
 
 /* --- copy --- */
 
+/* A COPY or MOVE: what it takes is chosen, then its record is added, then a MOVE marks
+ * what will go; the first and the last in slices, while nothing else may take a message
+ * away (mailbox->choosing). */
+struct copying {
+    struct choice c;
+    unsigned at;    /* the range that is being looked at, or marked */
+    bool adjacent;  /* the message before is chosen, too */
+    bool added;     /* its record is on its way */
+    uint64_t flags; /* the last change of flags when it began */
+    enum { BUSY_LOG, BUSY_SLICE, BUSY_LOAD } why;
+};
+
+static enum status busy(struct copying *w, int why)
+{
+    w->why = why;
+    return STATUS_BUSY;
+}
+
+static void choose_copy(
+    struct mailbox *m, struct copying *w, const struct packed_entry *e)
+{
+    const struct keyword_set *sets = m->content->keywords.sets;
+
+    if (e->doomed) {
+        w->adjacent = false;
+        return;
+    }
+    add_uid(&w->c, e->uid, w->adjacent);
+    w->adjacent = true;
+    w->c.bytes += e->size;
+    w->c.count++;
+    for (unsigned k = 0; e->set && k < KEYWORDS_HARD_MAX / 64; k++)
+        w->c.keywords.bits[k] |= sets[e->set].bits[k];
+}
+
 /* What is copied: exactly the messages that will be there when it is applied. */
-static void choose_copies(struct mailbox *m, const struct copy_op *op, struct choice *c)
+static enum status choose_copies(
+    struct mailbox *m, const struct copy_op *op, struct copying *w)
 {
     const struct content *content = m->content;
 
-    for (unsigned i = 0; i < op->uid_count; i++) {
-        struct spot s = content_seek(content, op->uids[i].first);
-        bool adjacent = false;
+    for (; w->at < op->uid_count; w->at++, w->c.next = 0, w->adjacent = false) {
+        struct uid_range range = op->uids[w->at];
+        uint32_t first = w->c.next > range.first ? w->c.next : range.first;
+        struct spot s = content_seek(content, first);
 
+        if (w->c.budget-- <= 0)
+            return busy(w, BUSY_SLICE);
         for (; s.page < content->page_count; content_next(content, &s)) {
             const struct packed_entry *e = content_get(content, s);
 
-            if (e->uid > op->uids[i].last)
+            if (e->uid > range.last)
                 break;
-            if (e->doomed) {
-                adjacent = false;
-                continue;
-            }
-            add_uid(c, e->uid, adjacent);
-            adjacent = true;
-            c->bytes += e->size;
-            c->count++;
-            for (unsigned k = 0; e->set && k < KEYWORDS_HARD_MAX / 64; k++)
-                c->keywords.bits[k] |= content->keywords.sets[e->set].bits[k];
+            w->c.next = e->uid;
+            if (w->c.budget-- <= 0)
+                return busy(w, BUSY_SLICE);
+            choose_copy(m, w, e);
         }
     }
+    return w->c.ranges.failed ? STATUS_NO_MEMORY : STATUS_OK;
+}
+
+/* What a MOVE has taken; some of it may have gone already. */
+static enum status doom_copies(struct mailbox *m, struct copying *w)
+{
+    const struct rec_range *ranges = (const void *)w->c.ranges.at;
+    unsigned count = (unsigned)(w->c.ranges.len / sizeof *ranges);
+
+    for (; w->at < count; w->at++)
+        if (!doom_range(m, &ranges[w->at], &w->c.next, &w->c.budget))
+            return busy(w, BUSY_SLICE);
+    return STATUS_OK;
 }
 
 /* Has the target room for the keywords that the messages carry? */
@@ -363,12 +431,11 @@ static enum status copy_add(
     r.modseq_from = modseq_from;
     bytes_put(b, &r, sizeof r);
     bytes_put_slice(b, bytes_slice(&c->ranges));
-    TRY(delta_end(from->user, op->move ? LOG_SHRINK : LOG_GROW, RECORD_COPY, &op->op));
+    TRY(delta_end(from->user, op->move ? LOG_SHRINK : LOG_GROW, RECORD_COPY,
+        op->move ? NULL : &op->op));
     mailbox_given(to, r.uid_first + r.count, modseq);
-    if (op->move) {
+    if (op->move)
         mailbox_given(from, 0, modseq_from);
-        doom(from, (const void *)c->ranges.at, r.range_count);
-    }
     op->uid_first = r.uid_first;
     op->count = r.count;
     op->uid_validity = to->uid_validity;
@@ -376,17 +443,17 @@ static enum status copy_add(
 }
 
 static enum status copy_chosen(
-    struct mailbox *from, struct mailbox *to, struct copy_op *op, struct choice *c)
+    struct mailbox *from, struct mailbox *to, struct copy_op *op, struct copying *w)
 {
     uint64_t quota = from->user->store->conf.quota_bytes;
+    struct choice *c = &w->c;
 
-    choose_copies(from, op, c);
-    if (c->ranges.failed)
-        return STATUS_NO_MEMORY;
     op->uid_validity = to->uid_validity;
     op->uid_first = mailbox_uid_next(to);
     if (c->count == 0)
         return change_mark(from->user->store, &op->op);
+    if (from->flags_modseq != w->flags) /* any of them may have any keyword now */
+        memset(&c->keywords, 0xff, sizeof c->keywords);
     if (!can_give(to, c->count) || !keywords_fit(from, to, c))
         return STATUS_LIMIT;
     if (!op->move && quota && from->user->head->bytes + c->bytes > quota)
@@ -394,32 +461,90 @@ static enum status copy_chosen(
     return copy_add(from, to, op, c);
 }
 
-enum status try_copy(struct mailbox *m, struct copy_op *op)
+/* The target with its messages in memory. */
+static enum status copy_target(
+    struct user *u, struct copy_op *op, struct copying *w, struct mailbox **to)
 {
-    struct user *u = m->user;
-    struct choice c = {0};
+    enum status status = (enum status)op->op.status; /* of a load that it waited for */
+
+    op->op.status = STATUS_OK;
+    TRY(status);
+    *to = names_find(u, name_canonical(op->to));
+    if (!*to || !(*to)->selectable || (*to)->dying)
+        return STATUS_NOT_FOUND;
+    if ((*to)->frozen)
+        return STATUS_BUSY;
+    status = content_need(*to, &op->op);
+    return status == STATUS_BUSY ? busy(w, BUSY_LOAD) : status;
+}
+
+/* BUSY: goes on. */
+static enum status copy_step(struct mailbox *m, struct copy_op *op, struct copying *w)
+{
     struct mailbox *to;
     enum status status;
 
-    if (is_gone(m))
-        return STATUS_NOT_FOUND;
-    to = names_find(u, name_canonical(op->to));
-    if (!to || !to->selectable || to->dying)
-        return STATUS_NOT_FOUND;
-    if (m->frozen || to->frozen)
+    if (!w->added) {
+        if (is_gone(m))
+            return STATUS_NOT_FOUND;
+        TRY(copy_target(m->user, op, w, &to));
+        TRY(choose_copies(m, op, w));
+        TRY(copy_chosen(m, to, op, w));
+        if (!op->move || w->c.count == 0)
+            return STATUS_OK;
+        w->added = true;
+        w->at = w->c.next = 0;
+    }
+    if (!is_gone(m))
+        TRY(doom_copies(m, w));
+    status = change_mark(m->user->store, &op->op);
+    return status == STATUS_NO_MEMORY ? busy(w, BUSY_SLICE) : status;
+}
+
+static void copy_end(struct mailbox *m, struct copy_op *op)
+{
+    struct copying *w = op->work;
+
+    choice_free(&w->c);
+    free(w);
+    op->work = NULL;
+    m->choosing = false;
+}
+
+enum status try_copy(struct mailbox *m, struct copy_op *op)
+{
+    struct copying *w = op->work;
+    enum status status;
+
+    if (m->frozen)
         return STATUS_BUSY;
-    status = content_need(to, &op->op);
-    if (status == STATUS_BUSY)
+    if (!w && m->choosing) {
+        request_again(m->user->store, &op->op);
         return STATUS_OK;
-    TRY(status);
-    status = copy_chosen(m, to, op, &c);
-    choice_free(&c);
-    return status;
+    }
+    if (!w) {
+        w = op->work = calloc(1, sizeof *w);
+        if (!w)
+            return STATUS_NO_MEMORY;
+        w->flags = m->flags_modseq;
+        m->choosing = true;
+    }
+    w->why = BUSY_LOG;
+    w->c.budget = 2 * m->user->store->turn_budget;
+    status = copy_step(m, op, w);
+    if (status != STATUS_BUSY) {
+        copy_end(m, op);
+        return status;
+    }
+    if (w->why == BUSY_SLICE)
+        request_again(m->user->store, &op->op);
+    return w->why == BUSY_LOG ? STATUS_BUSY : STATUS_OK;
 }
 
 void mailbox_copy(struct mailbox *m, struct copy_op *c)
 {
     c->uid_validity = c->uid_first = c->count = 0;
+    c->work = NULL;
     request_start(m->user->store, &c->op, REQUEST_COPY, m);
 }
 

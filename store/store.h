@@ -387,7 +387,8 @@ struct expunge_op {
     unsigned uid_count;
     bool always;
     uint32_t count; /* out: how many went */
-    uint32_t from;  /* private */
+    uint32_t from;  /* private: the next UID, and the range it is in */
+    unsigned at;
 };
 void mailbox_expunge(struct mailbox *mailbox, struct expunge_op *e);
 
@@ -401,6 +402,7 @@ struct copy_op {
     struct slice to;
     bool move;
     uint32_t uid_validity, uid_first, count; /* out: copies have uid_first.. in order */
+    void *work;                              /* private */
 };
 void mailbox_copy(struct mailbox *mailbox, struct copy_op *c);
 

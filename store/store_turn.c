@@ -50,8 +50,8 @@ void request_release(struct store *s, struct list *ops, enum status status)
 
     while ((link = list_pop(ops))) {
         struct store_op *op = container_of(link, struct store_op, link);
-        bool holds =
-            op->kind == REQUEST_MAILBOX_DELETING || op->kind == REQUEST_USER_REMOVE;
+        bool holds = op->kind == REQUEST_MAILBOX_DELETING || op->kind == REQUEST_COPY ||
+            op->kind == REQUEST_USER_REMOVE;
 
         if (status != STATUS_OK && !holds && op->kind != REQUEST_MESSAGE) {
             request_post(s, op, status);

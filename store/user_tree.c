@@ -385,6 +385,10 @@ static enum status rename_inbox(struct user *u, struct mailbox_op *op, struct sl
 
     if (!names_left(u, missing_parents(u, to) + 1))
         return STATUS_LIMIT;
+    if (inbox->choosing) {
+        request_again(u->store, &op->op);
+        return STATUS_OK;
+    }
     status = content_need(inbox, &op->op);
     if (status == STATUS_BUSY)
         return STATUS_OK;

@@ -374,6 +374,64 @@ static void a_state_in_slices_shows_one_moment(void **state)
     assert_true(hash == skit_hash_user(k, "a@x"));
 }
 
+/* A few messages a turn are chosen and marked; who wants them, too, comes too late. */
+static void a_move_in_slices_takes_all(void **state)
+{
+    enum { ALL = 40 };
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    struct mailbox *m = skit_open_mailbox(k, u, "INBOX"), *sent, *other;
+    struct uid_range ranges[2] = {{1, ALL / 2}, {ALL / 2 + 1, ALL}};
+    struct copy_op first = {.op.done = skit_done, .to = S("Sent"), .move = true};
+    struct copy_op second = {.op.done = skit_done, .to = S("Trash"), .move = true};
+    struct expunge_op expunge = {.op.done = skit_done, .always = true};
+    struct mailbox_op rename = {.change = MAILBOX_RENAME,
+        .name = S("INBOX"),
+        .to = S("other"),
+        .op.done = skit_done};
+    unsigned turns = 0;
+    uint64_t hash;
+
+    for (unsigned i = 0; i < ALL; i++)
+        assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 100, NULL), STATUS_OK);
+    k->store->turn_budget = 4;
+    first.uids = second.uids = expunge.uids = ranges;
+    first.uid_count = second.uid_count = expunge.uid_count = 2;
+    mailbox_copy(m, &first);
+    mailbox_expunge(m, &expunge);
+    mailbox_copy(m, &second);
+    mailbox_change(u, &rename);
+    for (; m->choosing && turns < 1000; turns++) {
+        assert_false(m->frozen);
+        skit_turn(k);
+    }
+    assert_true(turns > ALL / 8);
+    skit_run(k, &first.op);
+    skit_run(k, &expunge.op);
+    skit_run(k, &second.op);
+    skit_run(k, &rename.op);
+    assert_int_equal(skit_status(&first.op), STATUS_OK);
+    assert_int_equal(skit_status(&expunge.op), STATUS_OK);
+    assert_int_equal(skit_status(&second.op), STATUS_OK);
+    assert_int_equal(skit_status(&rename.op), STATUS_OK);
+    assert_int_equal(first.count, ALL);
+    assert_int_equal(expunge.count, 0);
+    assert_int_equal(second.count, 0);
+    skit_settle(k);
+    sent = skit_open_mailbox(k, u, "Sent");
+    other = skit_open_mailbox(k, u, "other");
+    assert_int_equal(sent->content->messages, ALL);
+    assert_int_equal(other->content->messages + m->content->messages, 0);
+    mailbox_close(other);
+    mailbox_close(sent);
+    mailbox_close(m);
+    user_close(u);
+    hash = skit_hash_user(k, "a@x");
+    skit_crash(k, true);
+    skit_open(k);
+    assert_true(hash == skit_hash_user(k, "a@x"));
+}
+
 static uint64_t memory_of(struct skit *k, const char *name)
 {
     struct user *u = skit_open_user(k, name);
@@ -577,6 +635,7 @@ int main(void)
         TEST(keywords_are_limited),
         TEST(eviction_changes_nothing),
         TEST(a_state_in_slices_shows_one_moment),
+        TEST(a_move_in_slices_takes_all),
         TEST(what_is_held_counts),
         TEST(heads_and_loaded_users_share_memory),
         TEST(a_chain_is_followed_through_the_page_cache),

@@ -330,10 +330,10 @@ struct copying {
     bool adjacent;  /* the message before is chosen, too */
     bool added;     /* its record is on its way */
     uint64_t flags; /* the last change of flags when it began */
-    enum { BUSY_LOG, BUSY_SLICE, BUSY_LOAD } why;
+    enum copy_busy { BUSY_LOG, BUSY_SLICE, BUSY_LOAD } why;
 };
 
-static enum status busy(struct copying *w, int why)
+static enum status busy(struct copying *w, enum copy_busy why)
 {
     w->why = why;
     return STATUS_BUSY;

@@ -14,7 +14,7 @@ Passwords are kept in clear on both sides: no hash is counted.
 **A perfect server** would do only what none can do without: take bytes in and answer them, have a
 share in a commit, each by the smallest program that does it (the sums are below). How many times
 less than the best peer that alone costs was measured right before the line in each round, with as
-many connections. A target above it is out of reach here, for any server.
+many connections. A target above it in every round is out of reach here, for any server.
 
 **Read with care:** on virtual machines like this one page faults, fork and exec are dear, by one
 to two orders of magnitude beside common hardware. That punishes servers that fork and flatters

@@ -77,6 +77,11 @@ def reach():
         check(words + ": what a perfect server would do", got is None if perfect is None else
               abs(got.middle - perfect) < 1e-6 and abs(got.high - got.low) < 1e-6, got and vars(got))
     r = Results()
+    for n, sum_us in enumerate((3.9, 8.0, 8.0), 1):
+        r.add(LINES["noop"], "ringmail", n, figures(9.0, ceiling_us=sum_us))
+        r.add(LINES["noop"], "peer", n, figures(100.0, ceiling_us=sum_us))
+    check("what was in reach in one round is missed", r.verdict(LINES["noop"], {"peer"}) == MISSED)
+    r = Results()
     r.add(LINES["smtp-kept"], "ringmail", 1, figures(60, rate=100, ceiling_us=50))
     r.add(LINES["smtp-kept"], "peer", 1, figures(10000, rate=90, ceiling_us=50))
     check("what is out of reach excuses no other target", r.verdict(LINES["smtp-kept"], {"peer"}) == MISSED)

@@ -201,6 +201,10 @@ static enum pop3_turn advance(struct session_pop3 *s)
         return pop3_list_step(s);
     case POP3_MODE_READ:
         return pop3_read_step(s);
+    case POP3_MODE_RESET:
+        return pop3_reset_step(s);
+    case POP3_MODE_COLLECT:
+        return pop3_collect_step(s);
     case POP3_MODE_UPDATE:
         return pop3_update_step(s);
     case POP3_MODE_MOVE:

@@ -272,13 +272,27 @@ void pop3_dele(struct session_pop3 *s, uint32_t number)
 
 void pop3_rset(struct session_pop3 *s)
 {
+    s->drop->cursor = 0;
+    s->mode = POP3_MODE_RESET;
+}
+
+/* The next message of a walk over all of them; NULL: the slice is used up. */
+static struct pop3_message *walk(struct session_pop3 *s, struct pop3_drop *d)
+{
+    if (d->cursor % POP3_SCAN_RATE == 0 && pop3_pace(s, 1) == POP3_YIELD)
+        return NULL;
+    return &d->messages[d->cursor++];
+}
+
+enum pop3_turn pop3_reset_step(struct session_pop3 *s)
+{
     struct pop3_drop *d = s->drop;
 
-    if (d->deleted)
-        s->units -= (int32_t)(d->count / POP3_SCAN_RATE);
-    for (uint32_t i = 0; i < d->count && d->deleted; i++) {
-        struct pop3_message *m = &d->messages[i];
+    while (d->deleted) {
+        struct pop3_message *m = walk(s, d);
 
+        if (!m)
+            return POP3_YIELD;
         if (!m->deleted)
             continue;
         m->deleted = false;
@@ -286,30 +300,12 @@ void pop3_rset(struct session_pop3 *s)
         d->deleted--;
         d->octets += d->sized == d->count ? pop3_octets(m) : 0;
     }
+    pop3_rest(s);
     pop3_say(s, POP3_REPLY_OK);
+    return POP3_AGAIN;
 }
 
 /* --- UPDATE ------------------------------------------------------------------------ */
-
-/* Deleted neighbours make one range: no message of the mailbox lies between them. */
-static bool collect(struct pop3_drop *d, unsigned *count)
-{
-    bool open = false;
-
-    d->ranges = malloc(d->deleted * sizeof *d->ranges);
-    if (!d->ranges)
-        return false;
-    for (uint32_t i = 0; i < d->count; i++) {
-        const struct pop3_message *m = &d->messages[i];
-
-        if (m->deleted && !open)
-            d->ranges[(*count)++] = (struct uid_range){m->uid, m->uid};
-        else if (m->deleted)
-            d->ranges[*count - 1].last = m->uid;
-        open = m->deleted;
-    }
-    return true;
-}
 
 static void on_expunged(struct store_op *op, enum status status)
 {
@@ -319,22 +315,50 @@ static void on_expunged(struct store_op *op, enum status status)
 void pop3_update(struct session_pop3 *s)
 {
     struct pop3_drop *d = s->drop;
-    struct expunge_op *e = &d->request.expunge;
-    unsigned count = 0;
 
     if (d->deleted == 0) {
         pop3_part(s, POP3_REPLY_BYE);
         return;
     }
-    if (!collect(d, &count)) {
+    d->ranges = malloc(d->deleted * sizeof *d->ranges);
+    if (!d->ranges) {
         pop3_part(s, POP3_REPLY_NOT_STORED);
         return;
     }
-    *e = (struct expunge_op){
-        .op.done = on_expunged, .uids = d->ranges, .uid_count = count, .always = true};
+    d->cursor = 0;
+    s->mode = POP3_MODE_COLLECT;
+}
+
+/* Deleted neighbours make one range: no message of the mailbox lies between them. */
+static void collect(struct pop3_drop *d, const struct pop3_message *m)
+{
+    if (m > d->messages && m[-1].deleted)
+        d->ranges[d->range_count - 1].last = m->uid;
+    else
+        d->ranges[d->range_count++] = (struct uid_range){m->uid, m->uid};
+}
+
+enum pop3_turn pop3_collect_step(struct session_pop3 *s)
+{
+    struct pop3_drop *d = s->drop;
+    struct expunge_op *e = &d->request.expunge;
+
+    while (d->cursor < d->count) {
+        const struct pop3_message *m = walk(s, d);
+
+        if (!m)
+            return POP3_YIELD;
+        if (m->deleted)
+            collect(d, m);
+    }
+    *e = (struct expunge_op){.op.done = on_expunged,
+        .uids = d->ranges,
+        .uid_count = d->range_count,
+        .always = true};
     d->owed = true;
     s->mode = POP3_MODE_UPDATE;
     mailbox_expunge(d->mailbox, e);
+    return POP3_AGAIN;
 }
 
 /* A message that somebody else has removed meanwhile counts as deleted. */

@@ -39,7 +39,9 @@ enum pop3_mode {
     POP3_MODE_SIZE,      /* sizes are being completed; then the command is answered */
     POP3_MODE_LIST,      /* lines of LIST or UIDL are being written */
     POP3_MODE_READ,      /* a message is being sent */
-    POP3_MODE_UPDATE,    /* deletions are on their way to the disk */
+    POP3_MODE_RESET,     /* marks are being taken back */
+    POP3_MODE_COLLECT,   /* deletions are being collected */
+    POP3_MODE_UPDATE,    /* they are on their way to the disk */
 };
 
 enum pop3_turn {
@@ -90,10 +92,11 @@ struct pop3_drop {
     uint32_t sized;    /* messages whose sizes are complete, from the first on */
     uint64_t octets;   /* of those kept, as RETR sends them; once all are sized */
     uint32_t validity; /* UIDVALIDITY of INBOX */
-    uint32_t cursor;   /* LIST, UIDL, RETR, TOP: index of the message */
+    uint32_t cursor;   /* index of the message that a command has come to */
     bool single;       /* LIST: just that one */
     enum pop3_verb verb;
-    struct uid_range *ranges; /* UPDATE */
+    struct uid_range *ranges; /* COLLECT, UPDATE */
+    uint32_t range_count;
     struct pop3_read read;
     union {
         struct user_open user_open;
@@ -203,8 +206,10 @@ static inline uint64_t pop3_octets(const struct pop3_message *m)
 struct entry pop3_entry(const struct pop3_message *m);
 void pop3_dele(struct session_pop3 *s, uint32_t number);
 void pop3_rset(struct session_pop3 *s);
+enum pop3_turn pop3_reset_step(struct session_pop3 *s);
 /* QUIT in the TRANSACTION state. */
 void pop3_update(struct session_pop3 *s);
+enum pop3_turn pop3_collect_step(struct session_pop3 *s);
 enum pop3_turn pop3_update_step(struct session_pop3 *s);
 
 /* --- session_pop3_read.c ------------------------------------------------------ */

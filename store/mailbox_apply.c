@@ -248,6 +248,8 @@ static enum applied apply_flags(
 
 /* --- going --- */
 
+enum { COST_GAP = 4 }; /* of what moves up behind a range that goes, in messages */
+
 /* Removes the messages of a range, page by page. */
 static enum applied remove_range(
     struct mailbox *m, uint32_t first, uint32_t last, struct progress *p)
@@ -273,7 +275,7 @@ static enum applied remove_range(
             return APPLY_MORE;
         if (!views_reserve(m, n))
             return APPLY_STUCK;
-        p->budget -= (int)n;
+        p->budget -= (int)n + COST_GAP;
         content_remove(c, s, n);
         views_gone(m, uids, n);
     }

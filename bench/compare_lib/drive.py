@@ -51,10 +51,11 @@ class Driver:
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
             raise Trouble("ringmail-bench does not end: %s" % " ".join(process.args)) from None
         finally:
+            if process.poll() is None:  # that, or an interrupt
+                process.kill()
+                process.communicate()
             self.running.remove(process)
         if process.returncode not in (0, 1) or not out.strip():
             raise Trouble("%s: %s" % (" ".join(process.args), err.strip() or "no figures"))

@@ -2,6 +2,7 @@
 of it with ringmail alone: table, CSV and chart are there and agree."""
 import csv
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from harness import RELEASE, TOP, check, finish
 sys.path.insert(0, os.path.join(TOP, "bench"))
 sys.dont_write_bytecode = True
 from compare_lib import ceilings, chart, matrix, peers, table  # noqa: E402
-from compare_lib.drive import used_us  # noqa: E402
+from compare_lib.drive import Driver, used_us  # noqa: E402
 from compare_lib.processes import Group, born_of  # noqa: E402
 from compare_lib.results import HELD, MISSED, OUT_OF_REACH, Results  # noqa: E402
 from compare_lib.server import Server  # noqa: E402
@@ -159,6 +160,27 @@ def groups():
         check("what does not want to end is ended", not any(born_of(p) for p in members), members)
 
 
+def interrupts():
+    """Ctrl-C, or TERM, while a driver is waited for."""
+    driver = Driver("sleep")
+    process = subprocess.Popen(["sleep", "600"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    driver.running.append(process)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        driver.end(process, 60)
+        came = False
+    except KeyboardInterrupt:
+        came = True
+    signal.signal(signal.SIGALRM, before)
+    driver.stop()
+    ended = process.poll() is not None
+    check("a driver that is waited for ends with the run", came and ended, (came, ended))
+    if not ended:
+        process.kill()
+        process.wait()
+
+
 def windows():
     counters = {"user": [100, 350], "system": [1000, 1900]}
     check("CPU is that of the run alone", used_us(counters, None) == [250, 900])
@@ -206,6 +228,7 @@ reach()
 sums()
 pictures()
 groups()
+interrupts()
 windows()
 usage()
 quick_run()

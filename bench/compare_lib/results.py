@@ -68,7 +68,7 @@ class Results:
         if self.middle(line, OURS, field).middle < limit:
             return HELD
         echo = self.middle(line, OURS, "echo_p99_us") if field == "p99_us" else None
-        return OUT_OF_REACH if echo and echo.middle >= limit else MISSED
+        return OUT_OF_REACH if echo and echo.low >= limit else MISSED
 
     def verdict(self, line, counted):
         """Of all targets of a line; None where there is nothing to judge by."""

@@ -435,8 +435,8 @@ static bool visit(struct queue_ask *a, struct store *store, const struct store_q
 
 static bool page_is_full(const struct queue_ask *a, int64_t begin_ns)
 {
-    return !room_left(a) || a->pending + a->changed >= CHANGES_A_PAGE ||
-        clock_monotonic_ns() - begin_ns > page_ns;
+    return !room_left(a) || a->pending >= CHANGES_A_PAGE ||
+        a->changed >= CHANGES_A_PAGE || clock_monotonic_ns() - begin_ns > page_ns;
 }
 
 /* The entry after the cursor; true: there is one, and the cursor stands on it. */

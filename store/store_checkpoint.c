@@ -7,8 +7,8 @@
 #include "store/compact.h"
 
 enum {
-    PIECE_HEADS = 2048,      /* in one piece */
-    PIECE_BYTES = 256 << 10, /* of the other tables */
+    PIECE_HEADS = 512,       /* in one piece */
+    PIECE_BYTES = 64 << 10,  /* of the other tables */
     PIECE_QUEUED = 2048,     /* entries of the queue looked at for one piece of states */
     DUE_TURNS = 64,          /* between two looks at the segments */
     HEAD_BYTES_TYPICAL = 90, /* of a head in a checkpoint, rather too few */

@@ -4,11 +4,6 @@
 
 #include "server/command.h"
 
-/* For jemalloc, which looks for it; another malloc() does not. Users come into memory by
- * the thousand: a page fault for each 4 KiB of theirs was a tenth of a login. */
-extern const char *malloc_conf;
-const char *malloc_conf = "thp:always";
-
 const struct command *const commands[] = {&command_serve, &command_user, &command_check,
     &command_reshard, &command_stat, &command_queue, NULL};
 

@@ -1,6 +1,7 @@
 #include "server/control_stat.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,9 +68,19 @@ static void take_thread(struct thread *t, void *arg)
     take_dns(t, s);
 }
 
+/* What a thread will fill between two turns: every page of it is there already, for the
+ * thread would pay for those that are not. */
+static void *room_for_figures(size_t bytes)
+{
+    size_t whole = (bytes + 63) & ~(size_t)63;
+    void *at = aligned_alloc(64, whole);
+
+    return at ? memset(at, 0, whole) : NULL;
+}
+
 static bool put_thread(struct process *p, unsigned i, struct out *out)
 {
-    struct thread_stats *s = aligned_alloc(64, sizeof *s);
+    struct thread_stats *s = room_for_figures(sizeof *s);
 
     if (!s)
         return false;
@@ -144,7 +155,7 @@ static void take_shard(struct thread *t, void *arg)
 /* Shard s runs on thread s mod threads (shard.h). */
 static bool put_shard(struct process *p, unsigned number, struct out *out)
 {
-    struct shard_figures *f = calloc(1, sizeof *f);
+    struct shard_figures *f = room_for_figures(sizeof *f);
     bool there;
 
     if (!f)

@@ -3,7 +3,7 @@
 #include <limits.h>
 
 enum {
-    EXPUNGE_STEP = 4096, /* messages looked at in one slice */
+    EXPUNGE_STEP = 2048, /* messages looked at in one slice */
     SETS_FULL_AT = KEYWORD_SETS_MAX / 4,
 };
 

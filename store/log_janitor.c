@@ -2,6 +2,7 @@
  *
  *      IDLE --a sealed segment has settled--> CLOSING --> IDLE
  *      IDLE --retired ones are free--> LISTING --list durable--> REMOVING … --> IDLE
+ *      IDLE --files that were no part of the log at its start--> SWEEPING --> IDLE
  *
  * Before a file goes, a list of the segments that stay is durable in the log: so a
  * restart can tell a removed segment from a lost one.
@@ -89,6 +90,29 @@ static void remove_next(struct log *log)
     disk_remove(log->disk, &j->op, on_removed, j->name);
 }
 
+static void on_swept(struct op *op, int32_t res, uint32_t flags)
+{
+    struct log *log = log_of(op);
+
+    (void)flags;
+    (void)res; /* the next start tries again */
+    log->janitor.state = JANITOR_IDLE;
+    log->prepare.retry_ns = 0;
+    log->woken = true;
+}
+
+static bool sweep_one(struct log *log)
+{
+    struct janitor *j = &log->janitor;
+
+    if (!log->debris_count)
+        return false;
+    j->state = JANITOR_SWEEPING;
+    snprintf(j->name, sizeof j->name, SEGMENT_NAME, log->debris[--log->debris_count]);
+    disk_remove(log->disk, &j->op, on_swept, j->name);
+    return true;
+}
+
 static void spare_doomed(struct log *log)
 {
     struct log_segment *s;
@@ -161,7 +185,7 @@ void janitor_turn(struct log *log)
         remove_next(log);
     if (j->state != JANITOR_IDLE || close_one(log))
         return;
-    if (!j->due || log->failed || log->closing)
+    if (log->failed || log->closing || sweep_one(log) || !j->due)
         return;
     if (doom(log))
         list_what_stays(log);

@@ -187,9 +187,16 @@ static bool sweep_one(struct log *log, struct recovery *r)
     return false;
 }
 
+/* Removing a file may take as long as a sync, so segments are left to the janitor. Those
+ * that a crash leaves the next start knows for what they are as well: the headers of this
+ * epoch say where the ones before were cut. */
 static void sweep(struct log *log, struct recovery *r)
 {
-    input_close(&r->in);
+    for (unsigned i = 0; i < r->segment_count && log->debris_count < DEBRIS_MAX; i++)
+        if (!belongs(&r->segments[i])) {
+            log->debris[log->debris_count++] = r->segments[i].number;
+            r->segments[i].state = FOUND_LIVE; /* done with */
+        }
     while (sweep_one(log, r))
         ;
     for (unsigned i = 0; i < r->checkpoint_count; i++)

@@ -30,6 +30,7 @@ enum {
     WAITING_BATCHES = 16,   /* full batches' worth of bytes that may wait for the disk */
     JUMBO_MAX = 2,          /* batches with one record too big for a slab, in memory */
     PREPARED_MAX = 3, /* the next segment, a reserve for LOG_SHRINK, one for a start */
+    DEBRIS_MAX = 8,   /* files that a start leaves for after it; more it removes itself */
     FILES_MAX = 128,  /* sealed segments open for reading */
     DOOMED_MAX = 64,  /* segments removed in one round */
     RETRY_NS = 1000000000, /* between two tries to make a segment on a full disk */
@@ -129,7 +130,13 @@ struct prepare {
     char name[DISK_NAME_MAX];
 };
 
-enum janitor_state { JANITOR_IDLE, JANITOR_CLOSING, JANITOR_LISTING, JANITOR_REMOVING };
+enum janitor_state {
+    JANITOR_IDLE,
+    JANITOR_CLOSING,
+    JANITOR_LISTING,
+    JANITOR_REMOVING,
+    JANITOR_SWEEPING,
+};
 
 struct janitor {
     struct disk_op op;
@@ -194,6 +201,8 @@ struct log {
     unsigned prepared_count;
     struct list retired, doomed, closers;
     struct janitor janitor;
+    uint32_t debris[DEBRIS_MAX]; /* files that were no part of the log at its start */
+    unsigned debris_count;
     struct list pins;
     uint64_t pin_clock;
 

@@ -3,17 +3,12 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <cmocka.h>
 
-#include "store/log_parts.h"
 #include "tests/store/logkit.h"
 
-enum {
-    READ_LITTLE = 8192, /* one buffer of the smallest size */
-    PAGE = 4096,
-};
+enum { READ_LITTLE = 8192 }; /* one buffer of the smallest size */
 
 static struct kit kit;
 
@@ -146,60 +141,6 @@ static void start_after_a_stop_reads_no_blank_files(void **state)
     kit_close(k);
 }
 
-/* What was made ahead is no part of the log any more; it goes when the log is in use, and
- * does no harm where a crash comes before. */
-static void start_does_not_wait_for_removals(void **state)
-{
-    struct kit *k = *state;
-    uint32_t blank = 0;
-
-    open_settled(k);
-    kit_fill(k, 50, 1000);
-    kit_close(k);
-    for (uint32_t i = 1; i < 1000; i++)
-        if (kit_file(k, i))
-            blank = i;
-    for (unsigned crash = 0; crash < 2; crash++) {
-        k->disk.calls[DISK_REMOVE] = 0;
-        assert_int_equal(kit_open(k), STATUS_OK);
-        assert_int_equal(k->disk.calls[DISK_REMOVE], 0);
-        assert_non_null(kit_file(k, blank));
-        if (crash == 0)
-            kit_crash(k, true);
-    }
-    kit_settle(k);
-    assert_null(kit_file(k, blank));
-    assert_true(k->disk.calls[DISK_REMOVE] > 1);
-    kit_expect_all(k, 50);
-    assert_int_equal(k->damage_count, 0);
-    kit_fill(k, 50, 1000);
-    kit_close(k);
-    open_settled(k);
-    kit_expect_all(k, 100);
-    assert_int_equal(k->damage_count, 0);
-    kit_close(k);
-}
-
-/* A crash, start after start, before anything is removed: the files do not pile up. */
-static void removals_do_not_pile_up(void **state)
-{
-    struct kit *k = *state;
-    unsigned most = 0;
-
-    for (unsigned start = 0; start < 40; start++) {
-        unsigned files = 0;
-
-        assert_int_equal(kit_open(k), STATUS_OK);
-        for (uint32_t i = 1; i < 1000; i++)
-            files += kit_file(k, i) != NULL;
-        most = files > most ? files : most;
-        kit_crash(k, false);
-    }
-    assert_true(most < 20);
-    open_settled(k);
-    kit_close(k);
-}
-
 /* What a start waits for is small; what comes after it has the size asked for. */
 static void first_segment_of_a_start_is_small(void **state)
 {
@@ -230,41 +171,6 @@ static void memory_is_told_beforehand(void **state)
     conf.read_bytes = (32 << 20) + 1000;
     assert_int_equal(log_memory_max(&conf), bytes + (1 << 20) + 1000);
     (void)k;
-}
-
-static bool is_there(const char *at, size_t n)
-{
-    static unsigned char there[(32 << 20) / PAGE];
-
-    assert_true(n / PAGE <= sizeof there);
-    assert_int_equal(mincore((char *)(uintptr_t)at, n, there), 0);
-    for (size_t i = 0; i < n / PAGE; i++)
-        if (!(there[i] & 1))
-            return false;
-    return true;
-}
-
-/* What was written before stays, and all of it comes. */
-static void memory_is_filled_in_use(void **state)
-{
-    struct kit *k = *state;
-    char before[10 * 1000];
-    size_t bytes = 0, n;
-
-    k->conf.recent_bytes = 16 << 20;
-    open_settled(k);
-    kit_fill(k, 10, 1000);
-    kit_settle(k);
-    assert_non_null(k->log->slab_memory);
-    assert_int_equal(madvise(k->log->slab_memory + (8 << 20), 8 << 20, MADV_DONTNEED), 0);
-    memcpy(before, k->log->slab_memory, sizeof before);
-    assert_false(is_there(k->log->slab_memory, 16 << 20));
-    while ((n = log_fill_recent(k->log, bytes)) > 0)
-        bytes += n;
-    assert_true(bytes > 16 << 20);
-    assert_true(is_there(k->log->slab_memory, bytes));
-    assert_memory_equal(k->log->slab_memory, before, sizeof before);
-    kit_close(k);
 }
 
 /* --- batches --- */
@@ -1000,11 +906,8 @@ int main(void)
         T(sequence_numbers_go_on_after_a_restart),
         T(start_after_a_checkpoint_reads_only_the_tail),
         T(start_after_a_stop_reads_no_blank_files),
-        T(start_does_not_wait_for_removals),
-        T(removals_do_not_pile_up),
         T(first_segment_of_a_start_is_small),
         T(memory_is_told_beforehand),
-        T(memory_is_filled_in_use),
         T(several_waiters_share_one_commit),
         T(nothing_is_told_before_it_is_durable),
         T(waiting_for_nothing_is_told_in_a_later_turn),

@@ -127,7 +127,7 @@ class Server:
         os.chmod(self.users_file, 0o600)
         self.ports = dict(zip(LISTENERS, free_ports(len(LISTENERS))))
         self.tls = certificate(self.folder) if tls else None
-        self.plaintext, self.proc = plaintext, None
+        self.plaintext, self.proc, self.settled = plaintext, None, False
 
     def command(self):
         c = [self.binary, "serve", "--data", self.data, "--hostname", "mail." + DOMAIN, "--domain", DOMAIN,
@@ -142,6 +142,7 @@ class Server:
         return c + self.flags
 
     def start(self, seconds=60):
+        self.settled = False
         with open(self.log, "ab") as log:
             self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         if not wait_for(lambda: self.proc.poll() is not None or self.answers(), seconds) or self.proc.poll() is not None:
@@ -244,7 +245,19 @@ class Server:
         return json.loads(done.stdout)
 
     def memory(self):
-        """Resident bytes without shared file pages (RssAnon)."""
+        """Resident bytes without shared file pages (RssAnon). First waits until the server has taken the memory that
+        it takes after it listens (store_fill_recent())."""
+        now, steady = self.resident(), 0
+        for _ in range(200):
+            if self.settled or steady == 4:
+                break
+            time.sleep(0.25)
+            before, now = now, self.resident()
+            steady = steady + 1 if now - before < 1 << 20 else 0
+        self.settled = True
+        return now
+
+    def resident(self):
         with open("/proc/%d/status" % self.proc.pid, encoding="ascii") as f:
             return int(re.search(r"RssAnon:\s+(\d+)", f.read())[1]) * 1024
 

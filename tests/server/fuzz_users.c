@@ -43,7 +43,8 @@ static void check_accounts(const struct accounts *a)
         CHECK(account->name.len > 0 && account->name.len <= ACCOUNT_NAME_MAX);
         CHECK(slice_is_utf8(account->name));
         CHECK(accounts_find(a, account->name) == account);
-        CHECK(!account->login || password_kind(account->password) >= PASSWORD_CRYPT);
+        CHECK(!account->login ||
+            password_kind(account_password(account)) >= PASSWORD_CRYPT);
     }
 }
 

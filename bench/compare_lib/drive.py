@@ -119,7 +119,7 @@ class Driver:
         port, drive, connections = line.flood
         process = self.start(server, port, drive, connections, line.fill.to_users(), more=["--time", "600"])
         try:
-            settled(process, server.ports[port], connections)
+            await_connections(process, server.ports[port], connections)
             yield
         finally:
             process.terminate()
@@ -164,7 +164,7 @@ def settle(process, name, seconds, limit=120):
     time.sleep(seconds)
 
 
-def settled(process, port, connections, limit=60):
+def await_connections(process, port, connections, limit=60):
     """Waits until a driver has its connections, and has used them for a moment."""
     began = time.monotonic()
     while established(port) < connections:

@@ -183,6 +183,12 @@ void kit_settle(struct kit *k)
     fail_msg("the log does not come to rest");
 }
 
+void kit_open_settled(struct kit *k)
+{
+    assert_int_equal(kit_open(k), STATUS_OK);
+    kit_settle(k);
+}
+
 void kit_close(struct kit *k)
 {
     kit_settle(k);

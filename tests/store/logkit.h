@@ -74,6 +74,8 @@ void kit_close(struct kit *k); /* after everything has landed */
 
 /* Everything the log has in flight lands, and what follows from it. */
 void kit_settle(struct kit *k);
+/* A start, which has to go well, and what it put off. */
+void kit_open_settled(struct kit *k);
 void kit_turn(struct kit *k); /* a log_turn() and one landing */
 
 /* The process or the power goes; the log's memory is given back, the disk lives on. */

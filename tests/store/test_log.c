@@ -25,12 +25,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void open_settled(struct kit *k)
-{
-    assert_int_equal(kit_open(k), STATUS_OK);
-    kit_settle(k);
-}
-
 /* --- start and stop --- */
 
 static void empty_store_opens_and_opens_again(void **state)
@@ -85,7 +79,7 @@ static uint64_t bytes_of_a_start(struct kit *k)
 {
     kit_close(k);
     k->disk.read_bytes = 0;
-    open_settled(k);
+    kit_open_settled(k);
     return k->disk.read_bytes;
 }
 
@@ -96,7 +90,7 @@ static void start_after_a_checkpoint_reads_only_the_tail(void **state)
     struct log_segment_info info;
     uint64_t small, big, blocks = 0;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 50, 1000);
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
     small = bytes_of_a_start(k);
@@ -122,7 +116,7 @@ static void start_after_a_stop_reads_no_blank_files(void **state)
     uint64_t bytes;
 
     k->conf.segment_bytes = 4 << 20;
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 50, 1000);
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
     kit_fill(k, 5, 1000);
@@ -135,7 +129,7 @@ static void start_after_a_stop_reads_no_blank_files(void **state)
     kit_fill(k, 5, 1000);
     kit_crash(k, false);
     k->disk.read_bytes = 0;
-    open_settled(k);
+    kit_open_settled(k);
     kit_expect_all(k, 65);
     assert_true(k->disk.read_bytes > 3 * k->conf.segment_bytes);
     kit_close(k);
@@ -148,12 +142,12 @@ static void first_segment_of_a_start_is_small(void **state)
     struct kit *k = *state;
 
     k->conf.segment_bytes = LARGE;
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 50, RECORD);
     assert_int_equal(kit_file_of(k, 0)->bytes, 16 << 20);
     assert_int_equal(kit_file_of(k, 49)->bytes, LARGE);
     kit_close(k);
-    open_settled(k);
+    kit_open_settled(k);
     kit_expect_all(k, 50);
     kit_fill(k, 1, RECORD);
     assert_int_equal(kit_file_of(k, 50)->bytes, 16 << 20);
@@ -180,7 +174,7 @@ static void several_waiters_share_one_commit(void **state)
     struct kit *k = *state;
     uint64_t before;
 
-    open_settled(k);
+    kit_open_settled(k);
     before = k->disk.calls[DISK_COMMIT];
     for (unsigned i = 0; i < 50; i++) {
         assert_int_equal(kit_add(k, LOG_GROW, 100), STATUS_OK);
@@ -198,7 +192,7 @@ static void nothing_is_told_before_it_is_durable(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     assert_int_equal(kit_add(k, LOG_GROW, 100), STATUS_OK);
     kit_wait(k);
     for (unsigned i = 0; i < 5; i++)
@@ -217,7 +211,7 @@ static void waiting_for_nothing_is_told_in_a_later_turn(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_wait(k);
     assert_int_equal(k->releases, 0);
     log_turn(k->log);
@@ -239,7 +233,7 @@ static void up_to_four_batches_fly(void **state)
         k->conf.segment_bytes = 4 << 20;
         k->disk.latency_min_ns = 10000;
         k->disk.latency_max_ns = 5000000;
-        open_settled(k);
+        kit_open_settled(k);
         k->disk.flying_most = 0;
         for (unsigned i = 0; i < 400; i++) {
             while (kit_add(k, LOG_GROW, 900) == STATUS_BUSY)
@@ -264,7 +258,7 @@ static void batch_gathers_while_another_flies(void **state)
 
     k->disk.latency_min_ns = 1000000;
     k->disk.latency_max_ns = 1000001;
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 60, 100); /* so that the latency is known */
     before = k->disk.calls[DISK_COMMIT];
     assert_int_equal(kit_add(k, LOG_GROW, 100), STATUS_OK);
@@ -287,7 +281,7 @@ static void too_much_waiting_is_refused_and_told(void **state)
     unsigned wakes, n = 0;
 
     k->conf.segment_bytes = 4 << 20;
-    open_settled(k);
+    kit_open_settled(k);
     while (kit_add(k, LOG_GROW, 1000) == STATUS_OK)
         n++;
     assert_true(n * 1000 <= 21 * k->conf.batch_bytes);
@@ -309,7 +303,7 @@ static void big_records_go_through(void **state)
     unsigned n = 0;
 
     k->conf.segment_bytes = 16 << 20;
-    open_settled(k);
+    kit_open_settled(k);
     for (unsigned length = 60000; length <= RECORD_PAYLOAD_MAX; length *= 2, n += 2) {
         kit_fill(k, 1, length);
         kit_fill(k, 1, 100);
@@ -330,7 +324,7 @@ static void record_too_big_for_a_segment_is_refused(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     assert_int_equal(kit_add(k, LOG_GROW, k->conf.segment_bytes), STATUS_LIMIT);
     kit_fill(k, 1, k->conf.segment_bytes - 7 * 4096);
     kit_fill(k, 5, 100);
@@ -350,7 +344,7 @@ static void group_is_never_split(void **state)
         kit_init(k, seed);
         k->conf.segment_bytes = 64 << 10;
         k->conf.batch_bytes = 4096;
-        open_settled(k);
+        kit_open_settled(k);
         for (unsigned i = 0; i < 40; i++) {
             while (log_room(k->log, LOG_GROW, 5, 5 * 700) == STATUS_BUSY)
                 kit_turn(k);
@@ -375,7 +369,7 @@ static void recent_records_come_from_memory(void **state)
     struct kit *k = *state;
     uint64_t reads;
 
-    open_settled(k);
+    kit_open_settled(k);
     assert_int_equal(kit_add(k, LOG_GROW, 3000), STATUS_OK);
     reads = k->disk.calls[DISK_READ];
     assert_int_equal(kit_read(k, 0), STATUS_OK); /* not even written yet */
@@ -391,7 +385,7 @@ static void an_empty_batch_takes_its_place(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     for (unsigned i = 0; i < 40; i++) {
         assert_int_equal(log_room(k->log, LOG_GROW, 3, 2000), STATUS_OK);
         if (i % 3)
@@ -418,7 +412,7 @@ static void older_records_come_from_the_disk(void **state)
     struct kit *k = *state;
     uint64_t reads;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 1500, 1000);
     reads = k->disk.calls[DISK_READ];
     for (unsigned i = 0; i < 1500; i++)
@@ -444,7 +438,7 @@ static void held_records_do_not_stop_the_writer(void **state)
     char *copies = calloc(HELD, 1000);
 
     k->conf.read_bytes = 4 << 20;
-    open_settled(k);
+    kit_open_settled(k);
     for (unsigned i = 0; i < HELD; i++) {
         kit_fill(k, 12, 1000);
         assert_true(log_read(
@@ -474,7 +468,7 @@ static void reader_of_memory_waits_for_a_buffer(void **state)
     k->conf.recent_bytes = 0;
     k->conf.read_bytes = READ_LITTLE;
     k->conf.segment_bytes = 4 << 20;
-    open_settled(k);
+    kit_open_settled(k);
     for (unsigned i = 0; i < 2; i++) { /* five slabs there are, two may be pinned */
         kit_fill(k, 70, 1000);
         assert_true(log_read(
@@ -505,7 +499,7 @@ static void third_big_record_waits_for_the_first(void **state)
     struct kit *k = *state;
 
     k->conf.segment_bytes = 4 << 20;
-    open_settled(k);
+    kit_open_settled(k);
     assert_int_equal(kit_add(k, LOG_GROW, 100000), STATUS_OK);
     assert_int_equal(kit_add(k, LOG_GROW, 100000), STATUS_OK);
     assert_int_equal(kit_add(k, LOG_GROW, 100000), STATUS_BUSY);
@@ -526,7 +520,7 @@ static void readers_wait_for_memory(void **state)
     unsigned done = 0, begun = 0;
 
     k->conf.read_bytes = 64 << 10;
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 1500, 1000);
     for (unsigned i = 0; i < READERS; i++) {
         uint64_t place = k->records[i * 3].place;
@@ -560,7 +554,7 @@ static void more_segments_than_open_files(void **state)
     k->conf.segment_bytes = SEGMENT_BYTES_MIN;
     k->conf.read_bytes = 8 << 20;
     k->conf.recent_bytes = 0;
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 2400, 1500);
     for (unsigned i = 0; i < READERS; i++) { /* one in each segment */
         uint32_t segment = PLACE_SEGMENT(k->records[first].place);
@@ -602,7 +596,7 @@ static void places_that_are_none(void **state)
     };
     uint64_t place;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 1, 2000);
     place = k->records[0].place;
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -624,7 +618,7 @@ static void unreadable_record_costs_only_itself(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 1000, 1000);
     k->disk.fault = (struct memdisk_fault){
         .kind = FAULT_ERROR, .calls = 1U << DISK_READ, .at = 3, .error = 5};
@@ -653,7 +647,7 @@ static void retired_segment_goes_with_the_second_checkpoint(void **state)
     struct kit *k = *state;
     unsigned before;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 500, 1000);
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
@@ -671,7 +665,7 @@ static void retired_segment_goes_with_the_second_checkpoint(void **state)
     for (unsigned i = 0; i < 500; i += 3)
         assert_int_equal(kit_read(k, i), STATUS_OK);
     kit_close(k);
-    open_settled(k);
+    kit_open_settled(k);
     kit_expect_all(k, 500);
     kit_close(k);
 }
@@ -680,7 +674,7 @@ static void removed_segment_is_not_missed_without_checkpoints(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 300, 1000);
     assert_true(kit_compact(k, 0));
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
@@ -690,7 +684,7 @@ static void removed_segment_is_not_missed_without_checkpoints(void **state)
     kit_close(k);
     memdisk_erase(&k->disk, "checkpoint-00000001");
     memdisk_erase(&k->disk, "checkpoint-00000002");
-    open_settled(k);
+    kit_open_settled(k);
     assert_int_equal(k->damage_count, 0);
     assert_false(k->wrong);
     for (unsigned i = 0; i < 300; i++)
@@ -703,7 +697,7 @@ static void pin_keeps_a_retired_segment(void **state)
     struct kit *k = *state;
     struct log_pin pin = {0}, later = {0};
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 300, 1000);
     log_pin(k->log, &pin);
     assert_true(kit_compact(k, 0));
@@ -724,7 +718,7 @@ static void read_in_progress_keeps_a_retired_segment(void **state)
     struct kit *k = *state;
     struct log_read read = {0};
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 600, 1000);
     assert_false(log_read(k->log, &read, k->records[0].place, 1000, on_read_told));
     kit_settle(k);
@@ -745,7 +739,7 @@ static void live_bytes_are_kept_by_the_checkpoint(void **state)
     struct kit *k = *state;
     struct log_segment_info info;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 300, 1000);
     for (unsigned i = 0; i < 300; i++)
         log_live(k->log, k->records[i].place, 1000);
@@ -759,7 +753,7 @@ static void live_bytes_are_kept_by_the_checkpoint(void **state)
     log_live(k->log, k->records[299].place, -((int64_t)1 << 40));
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
     kit_close(k);
-    open_settled(k);
+    kit_open_settled(k);
     assert_true(log_segment_at(k->log, 0, &info));
     assert_int_equal(info.live_bytes, live);
     assert_int_equal(info.used_bytes, used);
@@ -803,7 +797,7 @@ static void scan_gives_every_record_once(void **state)
     enum status status;
 
     k->conf.segment_bytes = 1 << 20;
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 700, 0);
     kit_fill(k, 1, 400000); /* more than a window */
     kit_fill(k, 300, 3000);
@@ -846,7 +840,7 @@ static void big_checkpoint_comes_back_in_order(void **state)
     char *piece = calloc(1, CHECKPOINT_PIECE_MAX + 1);
     struct log_start start = {.piece = on_big_piece};
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 20, 100);
     assert_int_equal(log_checkpoint_begin(k->log), STATUS_OK);
     assert_int_equal(log_checkpoint_begin(k->log), STATUS_BUSY);
@@ -877,7 +871,7 @@ static void two_checkpoints_are_kept(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     for (unsigned i = 0; i < 5; i++) {
         kit_fill(k, 20, 1000);
         assert_true(log_since_checkpoint(k->log) >= 20000);
@@ -885,7 +879,7 @@ static void two_checkpoints_are_kept(void **state)
         assert_true(log_since_checkpoint(k->log) < 8192);
         if (i == 2) {
             kit_close(k);
-            open_settled(k);
+            kit_open_settled(k);
             kit_expect_all(k, k->count);
         }
     }

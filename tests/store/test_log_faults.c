@@ -56,12 +56,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void open_settled(struct kit *k)
-{
-    assert_int_equal(kit_open(k), STATUS_OK);
-    kit_settle(k);
-}
-
 static void set_fault(struct kit *k, enum memdisk_fault_kind kind, enum disk_call call,
     uint64_t at, int error)
 {
@@ -90,11 +84,11 @@ static enum status add_until_refused(
 static void reopen_and_expect(struct kit *k)
 {
     k->disk.fault = (struct memdisk_fault){0};
-    open_settled(k);
+    kit_open_settled(k);
     kit_expect_prefix(k);
     kit_fill(k, 20, LENGTH);
     kit_close(k);
-    open_settled(k);
+    kit_open_settled(k);
     kit_expect_all(k, k->count);
     kit_close(k);
 }
@@ -111,7 +105,7 @@ static void full_disk_once_is_got_over(void **state)
 
         kit_free(k);
         setup(state);
-        open_settled(k);
+        kit_open_settled(k);
         set_fault(k, FAULT_ERROR, DISK_CREATE, at, ENOSPC);
         for (unsigned i = 0; i < 300;) {
             enum status status = kit_add(k, LOG_GROW, LENGTH);
@@ -146,7 +140,7 @@ static void full_disk_keeps_a_reserve(void **state)
     unsigned mail;
 
     k->disk.capacity = 14 * k->conf.segment_bytes;
-    open_settled(k);
+    kit_open_settled(k);
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
     assert_int_equal(add_until_refused(k, LOG_GROW, 1000), STATUS_NO_SPACE);
     kit_settle(k);
@@ -161,7 +155,7 @@ static void full_disk_keeps_a_reserve(void **state)
     assert_int_equal(k->acked, mail + 8);
     kit_close(k);
 
-    open_settled(k); /* still full */
+    kit_open_settled(k); /* still full */
     kit_expect_all(k, mail + 8);
     assert_int_equal(kit_add(k, LOG_GROW, 30000), STATUS_NO_SPACE);
     assert_int_equal(add_until_refused(k, LOG_SHRINK, 5), STATUS_OK);
@@ -183,7 +177,7 @@ static void full_disk_is_left_by_removing(void **state)
     struct log_segment_info info;
 
     k->disk.capacity = 16 * k->conf.segment_bytes;
-    open_settled(k);
+    kit_open_settled(k);
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
     assert_int_equal(add_until_refused(k, LOG_GROW, 1000), STATUS_NO_SPACE);
@@ -211,7 +205,7 @@ static void limit_of_bytes_is_a_full_disk(void **state)
     struct kit *k = *state;
 
     k->conf.disk_bytes_max = 10 * k->conf.segment_bytes;
-    open_settled(k);
+    kit_open_settled(k);
     assert_int_equal(add_until_refused(k, LOG_GROW, 1000), STATUS_NO_SPACE);
     kit_settle(k);
     assert_true(memdisk_used(&k->disk) <= k->conf.disk_bytes_max);
@@ -223,7 +217,7 @@ static void checkpoint_that_finds_no_room_does_no_harm(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 50, LENGTH);
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
@@ -241,7 +235,7 @@ static void checkpoint_that_failed_early_is_told_of(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 10, LENGTH);
     set_fault(k, FAULT_ERROR, DISK_CREATE, 1, ENOSPC);
     assert_int_equal(log_checkpoint_begin(k->log), STATUS_OK);
@@ -264,7 +258,7 @@ static void leftover_segment_goes_at_the_next_start(void **state)
 {
     struct kit *k = *state;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 100, LENGTH);
     assert_true(kit_compact(k, 0));
     assert_int_equal(kit_checkpoint(k), STATUS_OK);
@@ -282,7 +276,7 @@ static void leftover_segment_goes_at_the_next_start(void **state)
     memdisk_erase(&k->disk, "checkpoint-00000001");
     memdisk_erase(&k->disk, "checkpoint-00000002");
     memdisk_erase(&k->disk, "checkpoint-00000003");
-    open_settled(k);
+    kit_open_settled(k);
     assert_null(kit_file(k, 2));
     assert_int_equal(k->damage_count, 0);
     assert_int_equal(k->doubles, 0);
@@ -301,7 +295,7 @@ static void fails_for_good(struct kit *k, enum memdisk_fault_kind kind, uint64_t
     unsigned acked;
 
     k->disk.latency_max_ns = 3000000;
-    open_settled(k);
+    kit_open_settled(k);
     k->disk.fault = (struct memdisk_fault){.kind = kind,
         .calls = 1U << DISK_COMMIT,
         .at = at,
@@ -362,14 +356,14 @@ static void lost_and_misplaced_writes_are_found(void **state)
             kit_free(k);
             setup(state);
             k->conf.segment_bytes = 1 << 20;
-            open_settled(k);
+            kit_open_settled(k);
             set_fault(k, (enum memdisk_fault_kind)kind, DISK_COMMIT, at, 0);
             k->disk.fault.bytes = 4096;
             kit_fill(k, 200, LENGTH);
             assert_int_equal(k->disk.fault.hits, 1);
             kit_close(k);
             k->disk.fault = (struct memdisk_fault){0};
-            open_settled(k);
+            kit_open_settled(k);
             assert_false(k->wrong);
             assert_int_equal(k->doubles, 0);
             for (unsigned i = 0; i < k->count; i++)

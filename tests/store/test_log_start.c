@@ -27,12 +27,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void open_settled(struct kit *k)
-{
-    assert_int_equal(kit_open(k), STATUS_OK);
-    kit_settle(k);
-}
-
 /* --- removals --- */
 
 /* What was made ahead is no part of the log any more; it goes when the log is in use, and
@@ -42,7 +36,7 @@ static void start_does_not_wait_for_removals(void **state)
     struct kit *k = *state;
     uint32_t blank = 0;
 
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 50, 1000);
     kit_close(k);
     for (uint32_t i = 1; i < 1000; i++)
@@ -63,7 +57,7 @@ static void start_does_not_wait_for_removals(void **state)
     assert_int_equal(k->damage_count, 0);
     kit_fill(k, 50, 1000);
     kit_close(k);
-    open_settled(k);
+    kit_open_settled(k);
     kit_expect_all(k, 100);
     assert_int_equal(k->damage_count, 0);
     kit_close(k);
@@ -85,7 +79,7 @@ static void removals_do_not_pile_up(void **state)
         kit_crash(k, false);
     }
     assert_true(most < 20);
-    open_settled(k);
+    kit_open_settled(k);
     kit_close(k);
 }
 
@@ -111,7 +105,7 @@ static void memory_is_filled_in_use(void **state)
     size_t bytes = 0, n;
 
     k->conf.recent_bytes = 16 << 20;
-    open_settled(k);
+    kit_open_settled(k);
     kit_fill(k, 10, 1000);
     kit_settle(k);
     assert_non_null(k->log->slab_memory);

@@ -119,14 +119,23 @@ static const char *user_name(unsigned user)
 
 /* --- the model --- */
 
+/* A MOVE has its UIDs before those of mail that comes while it goes on, and may be
+ * answered after it. */
 static void model_add(struct model *m, unsigned user, unsigned box, uint32_t uid,
     uint32_t number, uint8_t flags, uint8_t keywords)
 {
     struct model_box *b = &m->users[user].boxes[box];
+    unsigned at = b->count;
 
-    assert_true(uid >= b->uid_next && b->count < MESSAGES);
-    b->messages[b->count++] = (struct model_message){uid, number, flags, keywords};
-    b->uid_next = uid + 1;
+    assert_true(b->count < MESSAGES);
+    while (at > 0 && b->messages[at - 1].uid > uid)
+        at--;
+    assert_true(at == 0 || b->messages[at - 1].uid < uid);
+    memmove(
+        &b->messages[at + 1], &b->messages[at], (b->count++ - at) * sizeof *b->messages);
+    b->messages[at] = (struct model_message){uid, number, flags, keywords};
+    if (uid >= b->uid_next)
+        b->uid_next = uid + 1;
     m->users[user].bytes += size_of(number);
 }
 
@@ -135,14 +144,16 @@ static void model_deliver(struct model *m, const struct request *q)
     for (unsigned i = 0; i < q->message.target_count; i++) {
         unsigned user = (q->user + i) % USERS;
         struct model_user *u = &m->users[user];
+        unsigned box;
 
         if (!u->exists) {
             u->exists = true;
             for (unsigned b = 0; b < 3; b++)
                 u->boxes[b] = (struct model_box){.exists = true, .uid_next = 1};
         }
-        model_add(m, user, u->boxes[q->box].exists ? q->box : 0, q->targets[i].uid,
-            q->number, q->targets[i].flags, 0);
+        box = u->boxes[q->box].exists ? q->box : 0;
+        assert_true(q->targets[i].uid >= u->boxes[box].uid_next);
+        model_add(m, user, box, q->targets[i].uid, q->number, q->targets[i].flags, 0);
     }
 }
 
@@ -199,21 +210,8 @@ static void model_copy(struct model *m, const struct request *q)
             model_add(m, q->user, q->to, uid++, b->messages[i].number,
                 b->messages[i].flags, b->messages[i].keywords);
     assert_int_equal(uid - q->copy.uid_first, q->copy.count);
-    if (q->kind == MOVE) {
-        unsigned moved = b->count - count;
-
-        if (q->to == q->box) { /* what is new here stays */
-            struct model_message fresh[MESSAGES];
-
-            memcpy(fresh, b->messages + count, moved * sizeof *fresh);
-            b->count = count;
-            model_expunge(m, q);
-            memcpy(b->messages + b->count, fresh, moved * sizeof *fresh);
-            b->count += moved;
-        } else {
-            model_expunge(m, q);
-        }
-    }
+    if (q->kind == MOVE)
+        model_expunge(m, q); /* what is new has UIDs above the range */
 }
 
 static void model_change(struct model *m, const struct request *q)

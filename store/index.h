@@ -29,6 +29,7 @@
  */
 #pragma once
 #include "store/bytes.h"
+#include "store/cells.h"
 #include "store/heads.h"
 #include "store/log.h"
 #include "store/queued.h"
@@ -176,8 +177,9 @@ struct store {
     struct list waiting; /* store_op: tried again every turn, in order */
     struct list again;   /* store_op: go on with a long request */
 
-    struct list lru;   /* users in memory and not pinned, coldest first */
-    struct list loads; /* loads that go on in the next turn */
+    struct cells users, mailboxes; /* memory of those that are in memory */
+    struct list lru;               /* users in memory and not pinned, coldest first */
+    struct list loads;             /* loads that go on in the next turn */
     struct list content_loads;
     struct list folds;     /* users being folded */
     struct bytes fold_ids; /* numbers of users that wait for it */

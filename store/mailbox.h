@@ -62,9 +62,11 @@ struct next_name {
     bool subscribed;
 };
 
+enum { SHORT_NAME = 16 };
+
 struct mailbox {
     struct user *user;
-    char *name;
+    char *name; /* short_name, or memory of its own */
     uint16_t name_bytes;
     uint8_t use;
     bool exists, selectable, subscribed;
@@ -91,6 +93,7 @@ struct mailbox {
     struct held held;
     struct list waiters; /* requests for the content */
     struct list views;
+    char short_name[SHORT_NAME]; /* not ended by a NUL */
 };
 
 static inline struct slice mailbox_name(const struct mailbox *m)
@@ -123,6 +126,8 @@ static inline void mailbox_given(struct mailbox *m, uint32_t uid_next, uint64_t 
 }
 
 void mailbox_free(struct mailbox *m);
+/* Gives the memory of its name back, if that has memory of its own. */
+void mailbox_name_free(struct mailbox *m);
 /* Brings the account of memory up to date. */
 void mailbox_recount(struct mailbox *m);
 

@@ -92,6 +92,8 @@ static void free_all(struct store *s)
     for (unsigned i = 0; s->folders && i < s->conf.folder_count; i++)
         free((char *)s->folders[i].name.at);
     free(s->folders);
+    cells_close(&s->mailboxes);
+    cells_close(&s->users);
     heads_free(&s->heads);
     recent_free(&s->recent);
     fanouts_free(s);
@@ -163,6 +165,8 @@ enum status store_open_as(struct store **store, struct disk *disk,
     s->page_entries = PAGE_ENTRIES;
     s->turn_budget = TURN_BUDGET;
     s->fold_slice = FOLD_SLICE;
+    cells_open(&s->users, sizeof(struct user));
+    cells_open(&s->mailboxes, sizeof(struct mailbox));
     status = heads_init(&s->heads, conf->store_id * 0x9e3779b97f4a7c15u);
     if (status == STATUS_OK)
         status = recent_init(&s->recent);

@@ -74,13 +74,14 @@ bool names_reserve(struct user *u, unsigned more)
 
 struct mailbox *name_node(struct user *u, struct slice name)
 {
-    struct mailbox *m = calloc(1, sizeof *m);
+    struct cells *cells = &u->store->mailboxes;
+    struct mailbox *m = cell_take(cells);
 
     if (!m)
         return NULL;
-    m->name = malloc(name.len + 1);
+    m->name = name.len <= SHORT_NAME ? m->short_name : malloc(name.len);
     if (!m->name) {
-        free(m);
+        cell_give(cells, m);
         return NULL;
     }
     memcpy(m->name, name.at, name.len);

@@ -18,22 +18,30 @@ void mailbox_recount(struct mailbox *m)
     m->counted = now;
 }
 
+void mailbox_name_free(struct mailbox *m)
+{
+    if (m->name != m->short_name)
+        free(m->name);
+}
+
 void mailbox_free(struct mailbox *m)
 {
+    struct store *s = m->user->store;
+
     CHECK(!m->pins && !m->load && list_empty(&m->views));
-    content_bury(m->user->store, m->content);
+    content_bury(s, m->content);
     m->content = NULL;
     bytes_free(&m->held.bytes);
     mailbox_recount(m);
     user_memory(m->user, -(int64_t)(sizeof *m + m->name_bytes));
-    free(m->name);
+    mailbox_name_free(m);
     free(m->next.name);
-    free(m);
+    cell_give(&s->mailboxes, m);
 }
 
 struct user *user_new(struct store *s, struct head *head)
 {
-    struct user *u = calloc(1, sizeof *u);
+    struct user *u = cell_take(&s->users);
 
     if (!u)
         return NULL;
@@ -53,6 +61,8 @@ struct user *user_new(struct store *s, struct head *head)
 
 static void user_free(struct user *u)
 {
+    struct store *s = u->store;
+
     CHECK(!u->pins && !u->fold && list_empty(&u->waiters));
     list_remove(&u->link);
     for (unsigned i = 0; i < u->name_count; i++)
@@ -63,9 +73,9 @@ static void user_free(struct user *u)
     bytes_free(&u->freed.bytes);
     free(u->names);
     free(u->ids);
-    u->store->loaded--;
+    s->loaded--;
     user_memory(u, -(int64_t)u->memory);
-    free(u);
+    cell_give(&s->users, u);
 }
 
 void user_drop(struct user *u)

@@ -209,7 +209,7 @@ static enum applied settle(struct user *u, struct progress *p)
             return APPLY_MORE;
         p->budget -= COST_SEEN;
         user_memory(u, (int64_t)m->next.bytes - m->name_bytes);
-        free(m->name);
+        mailbox_name_free(m);
         m->name = m->next.name;
         m->name_bytes = m->next.bytes;
         m->subscribed = m->next.subscribed;

@@ -8,7 +8,7 @@ ringmail_test(test_check ${CMAKE_CURRENT_LIST_DIR}/test_check.c
     LIBS ringmail_store)
 ringmail_test(test_memory ${CMAKE_CURRENT_LIST_DIR}/test_memory.c LIBS ringmail_store)
 target_link_options(test_memory PRIVATE
-    -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
+    -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=cell_take)
 ringmail_test(test_view ${CMAKE_CURRENT_LIST_DIR}/test_view.c ${STORE_KIT}
     LIBS ringmail_store)
 ringmail_test(test_user ${CMAKE_CURRENT_LIST_DIR}/test_user.c ${STORE_KIT}
@@ -17,6 +17,7 @@ ringmail_test(test_compact ${CMAKE_CURRENT_LIST_DIR}/test_compact.c ${STORE_KIT}
     LIBS ringmail_store)
 ringmail_test(test_body ${CMAKE_CURRENT_LIST_DIR}/test_body.c ${STORE_KIT}
     LIBS ringmail_store)
+ringmail_test(test_cells ${CMAKE_CURRENT_LIST_DIR}/test_cells.c LIBS ringmail_store)
 ringmail_test(test_heads ${CMAKE_CURRENT_LIST_DIR}/test_heads.c LIBS ringmail_store)
 ringmail_test(test_queued ${CMAKE_CURRENT_LIST_DIR}/test_queued.c LIBS ringmail_store)
 ringmail_test(test_queue ${CMAKE_CURRENT_LIST_DIR}/test_queue.c

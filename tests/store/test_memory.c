@@ -3,12 +3,16 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "store/cells.h"
+
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *at, size_t n);
+void *__real_cell_take(struct cells *c);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *at, size_t n);
+void *__wrap_cell_take(struct cells *c);
 
 /* The kit's own memory does not run out. */
 #define malloc  __real_malloc
@@ -41,6 +45,11 @@ void *__wrap_calloc(size_t n, size_t size)
 void *__wrap_realloc(void *at, size_t n)
 {
     return fails() ? NULL : __real_realloc(at, n);
+}
+
+void *__wrap_cell_take(struct cells *c)
+{
+    return fails() ? NULL : __real_cell_take(c);
 }
 
 enum { INBOX_MAX = 64, QUEUED_MAX = 16 };

@@ -338,22 +338,36 @@ static bool place_possible(const struct log_segment *s, uint32_t offset)
         offset < s->bytes;
 }
 
-/* `bytes` from the record on, and no whole blocks: most of the cost is the copy. False:
- * nothing has happened, and a proper read will tell what there is. */
+/* What the page cache has, `bytes` from the record on, and no whole blocks: most of the
+ * cost is the copy. *h and *payload are good if the record is VALID. */
+static enum record_check peek(struct log *log, const struct log_read *r, struct buffer *b,
+    uint32_t bytes, struct record_header *h, struct slice *payload)
+{
+    uint32_t offset = PLACE_OFFSET(r->place);
+    int32_t res = segment_peek(log, r->segment, b->at, bytes, offset);
+    enum record_check check;
+
+    if (res <= 0)
+        return RECORD_ABSENT;
+    check = record_check(b->at, (size_t)res, r->segment->identity, offset, h, payload);
+    return check == RECORD_CUT && (uint32_t)res < bytes ? RECORD_ABSENT : check;
+}
+
+/* False: nothing has happened, and a proper read will tell what there is. */
 static bool from_cache(struct log *log, struct log_read *r, uint32_t bytes)
 {
     struct buffer *b = buffer_take(&log->pool, bytes);
-    uint32_t offset = PLACE_OFFSET(r->place);
+    enum record_check check;
     struct record_header h;
     struct slice payload;
-    int32_t res;
 
     if (!b)
         return false;
-    res = segment_peek(log, r->segment, b->at, bytes, offset);
-    if (res <= 0 ||
-        record_check(b->at, (size_t)res, r->segment->identity, offset, &h, &payload) !=
-            RECORD_VALID) {
+    check = peek(log, r, b, bytes, &h, &payload);
+    if (check == RECORD_CUT &&
+        record_span(h.length) <= b->bytes) /* longer than thought */
+        check = peek(log, r, b, (uint32_t)record_span(h.length), &h, &payload);
+    if (check != RECORD_VALID) {
         buffer_give(&log->pool, b);
         return false;
     }

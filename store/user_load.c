@@ -11,7 +11,8 @@ enum {
     LOAD_BUDGET = 256, /* records in one slice */
     PEEKS_STEP = 64,   /* of all loads together, system calls in one step */
     FOLDERS_STEP = 96, /* mailboxes of a state in one slice */
-    LINK_BYTES = 384,  /* what most records of a chain are smaller than */
+    LINK_BYTES = 384,  /* what most records of a chain are smaller than, */
+    STATE_BYTES = 900, /* and most states, of a user with the usual mailboxes */
 };
 
 enum load_phase {
@@ -276,7 +277,7 @@ static void on_read(struct log_read *read, enum status status)
 static bool read_next(struct load *l, uint64_t place, enum status *status)
 {
     struct store *s = l->user->store;
-    uint32_t bytes = l->phase == LOAD_CHAIN ? LINK_BYTES : 0;
+    uint32_t bytes = l->phase == LOAD_CHAIN ? LINK_BYTES : STATE_BYTES;
 
     l->reading = true;
     if (s->peeks) {

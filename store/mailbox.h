@@ -241,10 +241,16 @@ enum status mailbox_intern(
 
 /* --- view.c --- */
 
-/* Room in every view for n more expunged UIDs; false: no memory. */
+/* Room in every view for n more expunged UIDs, and to lose all; false: no memory. */
 bool views_reserve(struct mailbox *m, unsigned n);
 /* These UIDs, ascending, have gone. */
 void views_gone(struct mailbox *m, const uint32_t *uids, unsigned n);
+/* All messages go at one moment: their UIDs are collected before, in slices, from the
+ * page p->done on. NULL: no memory. */
+struct view_lost *lost_new(uint32_t messages);
+enum applied lost_fill(struct view_lost *l, const struct content *c, struct progress *p);
+void views_lose(struct mailbox *m, struct view_lost *l);
+void lost_drop(struct view_lost *l);
 /* Messages have come: the oldest view that may takes them as recent. */
 void views_came(struct mailbox *m);
 /* There is something to tell. */

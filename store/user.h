@@ -63,6 +63,7 @@ struct user {
     bool tree_held;            /* none may begin: his state is being written */
     bool renamed;              /* the names of `renaming` show */
     struct renaming *renaming; /* of a tree, applied in part */
+    struct view_lost *losing;  /* what the views of INBOX are about to lose */
     struct list tree_waiters;  /* the next ones */
     size_t memory;             /* counted in store->index_used */
 };

@@ -68,6 +68,7 @@ static void user_free(struct user *u)
     for (unsigned i = 0; i < u->name_count; i++)
         mailbox_free(u->names[i]);
     renaming_free(u);
+    lost_drop(u->losing);
     load_free(u);
     bytes_free(&u->held.bytes);
     bytes_free(&u->freed.bytes);

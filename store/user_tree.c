@@ -112,39 +112,20 @@ static enum applied apply_delete(
     return APPLIED;
 }
 
-/* All that the views of INBOX know goes from their lists. */
-static bool views_lose_all(struct mailbox *m)
+/* Collects what the views of INBOX are about to lose. */
+static enum applied collect_lost(
+    struct user *u, struct mailbox *inbox, struct progress *p)
 {
-    const struct content *c = m->content;
-
-    if (!views_reserve(m, c->messages))
-        return false;
-    for (uint32_t i = 0; i < c->page_count; i++) {
-        uint32_t uids[PAGE_ENTRIES];
-
-        for (uint32_t k = 0; k < c->pages[i].count; k++)
-            uids[k] = c->pages[i].at[k].uid;
-        views_gone(m, uids, c->pages[i].count);
-    }
-    return true;
+    if (list_empty(&inbox->views))
+        return APPLIED;
+    if (!u->losing && !(u->losing = lost_new(inbox->content->messages)))
+        return APPLY_STUCK;
+    return lost_fill(u->losing, inbox->content, p);
 }
 
-/* RFC 3501, 6.3.5: the messages of INBOX move, INBOX stays. They take their UIDs along
- * into the new UIDVALIDITY. */
-static enum applied apply_rename_inbox(
-    struct user *u, const struct delta_read *d, const struct tree_read *t)
+static void give_away(
+    struct user *u, struct mailbox *inbox, struct mailbox *m, struct content *empty)
 {
-    struct mailbox *inbox = user_mailbox_id(u, MAILBOX_INBOX);
-    struct mailbox *m = names_find(u, t->to);
-    struct content *empty;
-
-    if (!inbox || !inbox->content || !m || !m->selectable || m->state || m->content)
-        return APPLIED;
-    empty = content_new(u->store);
-    if (!empty || !views_lose_all(inbox)) {
-        content_free(empty);
-        return APPLY_STUCK;
-    }
     m->content = inbox->content;
     m->uid_next = m->uid_pending = inbox->uid_next;
     m->modseq = m->modseq_pending = inbox->modseq;
@@ -157,11 +138,46 @@ static enum applied apply_rename_inbox(
     inbox->state = 0;
     inbox->segments = (struct segments){0};
     inbox->content = empty;
-    inbox->modseq = d->fixed.modseq;
     m->content->dirty = empty->dirty = true;
+    u->relocated = true; /* what compaction had to say of INBOX comes too late */
+}
+
+/* RFC 3501, 6.3.5: the messages of INBOX move, INBOX stays. They take their UIDs along
+ * into the new UIDVALIDITY. Nothing shows before all of it can be done: a mailbox that
+ * somebody has opened meanwhile could take no messages. */
+static enum applied apply_rename_inbox(struct user *u, const struct delta_read *d,
+    const struct tree_read *t, struct progress *p)
+{
+    struct mailbox *inbox = user_mailbox_id(u, MAILBOX_INBOX);
+    bool there = inbox && inbox->content;
+    enum applied a = there ? collect_lost(u, inbox, p) : APPLIED;
+    struct view_lost *lost;
+    struct content *empty;
+    struct mailbox *m;
+
+    if (a != APPLIED)
+        return a;
+    empty = content_new(u->store);
+    if (!empty || (there && !views_reserve(inbox, 0)) ||
+        !folders_make(u, t->folders, t->fixed.folder_count)) {
+        content_free(empty);
+        return APPLY_STUCK;
+    }
+    lost = u->losing;
+    u->losing = NULL;
+    m = names_find(u, t->to);
+    if (!there || !m || !m->selectable || m->state || m->content) {
+        content_free(empty);
+        lost_drop(lost);
+        return APPLIED;
+    }
+    if (lost)
+        views_lose(inbox, lost);
+    lost_drop(lost);
+    give_away(u, inbox, m, empty);
+    inbox->modseq = d->fixed.modseq;
     mailbox_given(inbox, inbox->uid_next, inbox->modseq);
     inbox->frozen = false;
-    u->relocated = true; /* what compaction had to say of INBOX comes too late */
     views_tell(inbox);
     return APPLIED;
 }
@@ -194,9 +210,7 @@ static enum applied apply_change(struct user *u, const struct delta_read *d,
             return APPLY_STUCK;
         return names_rename(u, t->name, t->to, p);
     case TREE_RENAME_INBOX:
-        if (!folders_make(u, t->folders, t->fixed.folder_count))
-            return APPLY_STUCK;
-        return apply_rename_inbox(u, d, t);
+        return apply_rename_inbox(u, d, t, p);
     case TREE_SUBSCRIBE:
     case TREE_UNSUBSCRIBE:
         return apply_subscribe(u, t, d->fixed.what == TREE_SUBSCRIBE);

@@ -3,15 +3,24 @@
  * told. Its order is that of UIDs, so a sequence number is a rank in two sorted lists. */
 #include "store/mailbox.h"
 
+/* UIDs of all that went from a mailbox at one moment, ascending; its views share it. */
+struct view_lost {
+    uint32_t holders;
+    uint32_t count, cap;
+    uint32_t uids[];
+};
+
 /* UIDs of messages that have gone and are not told, ascending. */
 struct view_gone {
+    struct view_lost *lost; /* the first lost_count of them, too; or NULL */
+    uint32_t lost_count;
     uint32_t count, cap;
     uint32_t uids[];
 };
 
 static uint32_t gone_count(const struct view *v)
 {
-    return v->gone ? v->gone->count : 0;
+    return v->gone ? v->gone->count + v->gone->lost_count : 0;
 }
 
 static struct content *content_of(const struct view *v)
@@ -33,7 +42,7 @@ static uint32_t last_uid(const struct content *c)
 
 static bool gone_reserve(struct view *v, unsigned n)
 {
-    uint32_t count = gone_count(v), cap = v->gone ? v->gone->cap : 16;
+    uint32_t count = v->gone ? v->gone->count : 0, cap = v->gone ? v->gone->cap : 16;
     struct view_gone *grown;
 
     while (cap < count + n)
@@ -43,10 +52,19 @@ static bool gone_reserve(struct view *v, unsigned n)
     grown = realloc(v->gone, sizeof *grown + cap * sizeof grown->uids[0]);
     if (!grown)
         return false;
-    grown->count = count;
+    if (!v->gone)
+        *grown = (struct view_gone){0};
     grown->cap = cap;
     v->gone = grown;
     return true;
+}
+
+static void gone_free(struct view *v)
+{
+    if (v->gone)
+        lost_drop(v->gone->lost);
+    free(v->gone);
+    v->gone = NULL;
 }
 
 bool views_reserve(struct mailbox *m, unsigned n)
@@ -80,6 +98,73 @@ void views_gone(struct mailbox *m, const uint32_t *uids, unsigned n)
     list_each(link, &m->views)
         gone_add(container_of(link, struct view, link), uids, n);
 }
+
+/* --- all at once --- */
+
+struct view_lost *lost_new(uint32_t messages)
+{
+    struct view_lost *l = malloc(sizeof *l + messages * sizeof l->uids[0]);
+
+    if (l)
+        *l = (struct view_lost){.holders = 1, .cap = messages};
+    return l;
+}
+
+void lost_drop(struct view_lost *l)
+{
+    if (l && --l->holders == 0)
+        free(l);
+}
+
+enum applied lost_fill(struct view_lost *l, const struct content *c, struct progress *p)
+{
+    for (; p->done < c->page_count; p->done++) {
+        const struct page *page = &c->pages[p->done];
+
+        if (p->budget <= 0)
+            return APPLY_MORE;
+        CHECK(l->count + page->count <= l->cap);
+        for (uint32_t i = 0; i < page->count; i++)
+            l->uids[l->count++] = page->at[i].uid;
+        p->budget -= (int)page->count;
+    }
+    return APPLIED;
+}
+
+/* How many of the UIDs are <= uid. */
+static uint32_t rank(const uint32_t *uids, uint32_t count, uint32_t uid)
+{
+    uint32_t lo = 0, hi = count;
+
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+
+        if (uids[mid] <= uid)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* A view that has lost all before, and was not told all of it, knows none of these. */
+void views_lose(struct mailbox *m, struct view_lost *l)
+{
+    list_each(link, &m->views) {
+        struct view *v = container_of(link, struct view, link);
+        uint32_t known = rank(l->uids, l->count, v->uid_known);
+
+        if (!known)
+            continue;
+        CHECK(v->gone && !v->gone->lost_count);
+        lost_drop(v->gone->lost);
+        v->gone->lost = l;
+        v->gone->lost_count = known;
+        l->holders++;
+    }
+}
+
+/* --- news has come --- */
 
 /* RFC 3501, 2.3.2: recent to the first session that is told. That is the oldest that may
  * change the mailbox; so what one view takes is always one run of UIDs. */
@@ -144,26 +229,41 @@ void view_open(
 void view_close(struct view *v)
 {
     list_remove(&v->link);
-    free(v->gone);
-    v->gone = NULL;
+    gone_free(v);
 }
 
 /* --- numbers --- */
 
+static uint32_t lost_rank(const struct view_gone *g, uint32_t uid)
+{
+    return g->lost_count ? rank(g->lost->uids, g->lost_count, uid) : 0;
+}
+
 /* How many of the gone have UIDs <= uid. */
 static uint32_t gone_rank(const struct view *v, uint32_t uid)
 {
-    uint32_t lo = 0, hi = gone_count(v);
+    const struct view_gone *g = v->gone;
+
+    return g ? rank(g->uids, g->count, uid) + lost_rank(g, uid) : 0;
+}
+
+/* The i-th of the gone, which are in two lists. */
+static uint32_t gone_uid(const struct view *v, uint32_t i)
+{
+    const struct view_gone *g = v->gone;
+    uint32_t lo = 0, hi = g->count;
 
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
 
-        if (v->gone->uids[mid] <= uid)
+        if (mid + lost_rank(g, g->uids[mid]) < i)
             lo = mid + 1;
         else
             hi = mid;
     }
-    return lo;
+    if (lo < g->count && lo + lost_rank(g, g->uids[lo]) == i)
+        return g->uids[lo];
+    return g->lost->uids[i - lo];
 }
 
 uint32_t view_rank(const struct view *v, uint32_t uid)
@@ -176,7 +276,7 @@ uint32_t view_rank(const struct view *v, uint32_t uid)
 /* Sequence number of the i-th of the gone. */
 static uint32_t gone_seq(const struct view *v, uint32_t i)
 {
-    return content_rank(content_of(v), v->gone->uids[i]) + i + 1;
+    return content_rank(content_of(v), gone_uid(v, i)) + i + 1;
 }
 
 /* How many of the gone have numbers below seq; sets *uid when one has seq itself. */
@@ -189,7 +289,7 @@ static uint32_t gone_below(const struct view *v, uint32_t seq, uint32_t *uid)
         uint32_t mid = (lo + hi) / 2, at = gone_seq(v, mid);
 
         if (at == seq)
-            *uid = v->gone->uids[mid];
+            *uid = gone_uid(v, mid);
         if (at < seq)
             lo = mid + 1;
         else
@@ -269,13 +369,18 @@ bool view_has_news(const struct view *v)
 /* The last first: the numbers of the others stay, and taking it off costs nothing. */
 static void tell_expunge(struct view *v, struct view_news *news)
 {
+    struct view_gone *g = v->gone;
+    bool own;
+
     news->event = VIEW_EXPUNGE;
-    news->seq = gone_seq(v, v->gone->count - 1);
+    news->seq = gone_seq(v, gone_count(v) - 1);
     v->count--;
-    if (--v->gone->count == 0) {
-        free(v->gone);
-        v->gone = NULL;
-    }
+    own = g->count &&
+        (!g->lost_count || g->uids[g->count - 1] > g->lost->uids[g->lost_count - 1]);
+    g->count -= own;
+    g->lost_count -= !own;
+    if (gone_count(v) == 0)
+        gone_free(v);
 }
 
 static void tell_exists(struct view *v, struct view_news *news)

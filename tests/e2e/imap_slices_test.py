@@ -172,5 +172,34 @@ with Server(users=2, shards=1, threads=1) as s:
         after = int(re.search(rb"MESSAGES (\d+)", other.do("STATUS %s/1 (MESSAGES)" % at).lines[0])[1])
         check("and of a COPY all or nothing", after - before in (0, 3200), (before, after))
         copied += after > before
+    def count(client, mailbox):
+        r = client.do("STATUS %s (MESSAGES)" % mailbox)
+        return int(re.search(rb"MESSAGES (\d+)", r.lines[0])[1]) if r.status == "OK" else 0
+
+    def fill_inbox():
+        c.do("SELECT %s/0" % at)
+        while count(other, "INBOX") < 6400:
+            c.do("COPY 1:* INBOX")
+
+    fill_inbox()
+    many, emptied = count(c, "INBOX"), 0
+    other.do("SELECT INBOX")
+    check("RENAME INBOX", c.do("RENAME INBOX given").status == "OK")
+    check("gives all away", (count(c, "INBOX"), count(c, "given")) == (0, many))
+    r = other.do("NOOP")
+    check("and who has it open hears of each", len(r.having(b" EXPUNGE")) == many and not other.messages, (r, many))
+    for round in range(6):
+        fill_inbox()
+        many = count(c, "INBOX")
+        other.do("SELECT INBOX")
+        c.send("x RENAME INBOX to%d\r\n" % round)
+        time.sleep(0.004 * round)
+        s.kill()
+        s.start()
+        c, other = Client(s, HEAVY), Client(s, HEAVY)
+        after = (count(c, "INBOX"), count(c, "to%d" % round))
+        check("kill -9 in a RENAME of INBOX moves all or nothing", after in ((many, 0), (0, many)), (after, many))
+        emptied += after[0] == 0
+    print("# INBOX was given away in %d of 6 rounds" % emptied)
     print("# %d of 6 renames and %d of 6 copies were done" % (moved, copied), flush=True)
 finish()

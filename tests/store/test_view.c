@@ -245,6 +245,112 @@ static void a_removed_account_empties_its_views(void **state)
     view_close(&v);
 }
 
+/* The client's list is the messages with UIDs from 1 on, but for two. */
+static void check_numbers(const struct view *v, uint32_t count, bool gone)
+{
+    struct entry e;
+    uint32_t seq = 0;
+
+    assert_int_equal(v->count, count);
+    for (uint32_t uid = 1; seq < count; uid++) {
+        if ((uid == 3 || uid == 7) && v->uid_known > 10)
+            continue;
+        assert_int_equal(view_uid(v, ++seq), uid);
+        assert_int_equal(view_seq(v, uid), seq);
+        assert_int_equal(view_rank(v, uid), seq);
+        if (gone)
+            assert_false(view_entry(v, seq, &e));
+    }
+}
+
+static void begin_rename(struct world *w, struct mailbox_op *op, const char *to)
+{
+    *op = (struct mailbox_op){.change = MAILBOX_RENAME,
+        .name = S("INBOX"),
+        .to = slice_str(to),
+        .op.done = skit_done};
+    mailbox_change(w->user, op);
+}
+
+/* A page a turn is looked at. `early` has not heard of the last twenty, nor that two of
+ * the first ten went; `late` comes in the middle. */
+static void inbox_is_renamed_at_one_moment(void **state)
+{
+    struct world *w = *state;
+    struct mailbox_op op;
+    struct view early, late = {0};
+    unsigned turns = 0;
+    char text[256];
+
+    w->mailbox->content->page_max = 4;
+    w->kit.store->turn_budget = 4;
+    view_open(&early, w->mailbox, false, on_news);
+    for (unsigned i = 0; i < 20; i++)
+        deliver(w);
+    expunge(w, 3, 3);
+    expunge(w, 7, 7);
+    begin_rename(w, &op, "a/b");
+    for (; op.op.pending; turns += w->user->half) {
+        struct mailbox *target = names_find(w->user, S("a/b"));
+
+        assert_int_equal(!target, w->mailbox->content->messages > 0);
+        assert_true(!target || target->content->messages == 28);
+        check_numbers(&early, 10, false);
+        if (late.mailbox)
+            check_numbers(&late, 28, target);
+        else if (w->user->half)
+            view_open(&late, w->mailbox, true, on_news);
+        skit_turn(&w->kit);
+    }
+    assert_int_equal(skit_status(&op.op), STATUS_OK);
+    assert_true(turns > 3);
+    deliver(w);
+    check_numbers(&early, 10, true);
+    check_numbers(&late, 28, true);
+    assert_string_equal(news(&early, false, text), "");
+    assert_string_equal(news(&early, true, text), "x10 x9 x8 x7 x6 x5 x4 x3 x2 x1 =1");
+    begin_rename(w, &op, "c");
+    skit_run(&w->kit, &op.op);
+    check_numbers(&late, 28, true);
+    assert_string_equal(news(&early, true, text), "x1");
+    assert_string_equal(news(&late, true, text),
+        "x28 x27 x26 x25 x24 x23 x22 x21 x20 x19 x18 x17 x16 x15 x14 x13 x12 x11 x10 x9 "
+        "x8 x7 x6 x5 x4 x3 x2 x1");
+    view_close(&early);
+    view_close(&late);
+}
+
+/* It is on the disk before the first slice: the next start has all of it. */
+static void a_renaming_of_inbox_outlives_a_crash(void **state)
+{
+    struct world *w = *state;
+    struct mailbox_op op;
+    struct mailbox *m;
+    struct view v;
+
+    w->mailbox->content->page_max = 4;
+    for (unsigned i = 0; i < 20; i++)
+        deliver(w);
+    w->kit.store->turn_budget = 4;
+    view_open(&v, w->mailbox, false, on_news);
+    begin_rename(w, &op, "a/b");
+    for (unsigned turns = 0; turns < 3; turns += w->user->half)
+        skit_turn(&w->kit);
+    assert_true(op.op.pending && w->mailbox->content->messages == 30);
+    skit_die(&w->kit, true);
+    view_close(&v);
+    mailbox_close(w->mailbox);
+    user_close(w->user);
+    skit_crash(&w->kit, true);
+    skit_open(&w->kit);
+    w->user = skit_open_user(&w->kit, "a@x");
+    w->mailbox = skit_open_mailbox(&w->kit, w->user, "INBOX");
+    assert_int_equal(w->mailbox->content->messages, 0);
+    m = skit_open_mailbox(&w->kit, w->user, "a/b");
+    assert_int_equal(m->content->messages, 30);
+    mailbox_close(m);
+}
+
 static void a_large_mailbox_is_quick(void **state)
 {
     struct world *w = *state;
@@ -278,6 +384,8 @@ int main(void)
         TEST(own_changes_are_not_told),
         TEST(one_session_gets_the_recent_ones),
         TEST(a_removed_account_empties_its_views),
+        TEST(inbox_is_renamed_at_one_moment),
+        TEST(a_renaming_of_inbox_outlives_a_crash),
         TEST(a_large_mailbox_is_quick),
     };
 

@@ -128,6 +128,7 @@ static struct store_conf store_conf(struct serve *s)
         .checkpoint_bytes = c->checkpoint_size,
         .compact_percent = (uint32_t)c->compact_percent,
         .mailboxes_max = (uint32_t)c->max_mailboxes,
+        .names_bytes_max = (uint32_t)c->max_mailbox_names,
         .keywords_max = (uint32_t)c->max_keywords,
         .quota_bytes = c->quota,
         .folders = s->folders,

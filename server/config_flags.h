@@ -39,6 +39,10 @@
         "junk, sent, trash (RFC 6154). The first one given replaces the default list.")  \
     FLAG(COUNT, max_mailboxes, "max-mailboxes", "N", "10000", 10, 1000000,               \
         "Mailboxes of a user.")                                                          \
+    FLAG(SIZE, max_mailbox_names, "max-mailbox-names", "SIZE", "960K", 16 << 10,         \
+        64 << 20,                                                                        \
+        "Octets of the names of all mailboxes of a user, and 48 for each. They are "     \
+        "written in one piece: more than the default holds up other users for ms.")      \
     FLAG(COUNT, max_keywords, "max-keywords", "N", "256", 8, 4096,                       \
         "Keywords in a mailbox.")                                                        \
                                                                                          \

@@ -41,6 +41,8 @@ struct store_conf {
     uint32_t compact_percent;  /* disk use allowed, in percent of live bytes: 150; or
                                 * STORE_COMPACT_NEVER */
     uint32_t mailboxes_max;    /* a user: 10,000 */
+    uint32_t names_bytes_max;  /* all names of a user, 48 more for each: 960 KiB, so that
+                                * his state needs no more memory than a slab of the log */
     uint32_t keywords_max;     /* a mailbox: 256 */
     uint64_t quota_bytes;      /* a user; 0: none */
     /* Mailboxes made for a new account, beside INBOX. */

@@ -125,6 +125,8 @@ static void set_defaults(struct store_conf *c)
 {
     if (!c->mailboxes_max)
         c->mailboxes_max = 10000;
+    if (!c->names_bytes_max)
+        c->names_bytes_max = 960 << 10;
     if (!c->keywords_max || c->keywords_max > KEYWORDS_HARD_MAX)
         c->keywords_max = KEYWORDS_HARD_MAX;
     if (!c->compact_percent)

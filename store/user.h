@@ -46,7 +46,8 @@ struct user {
     struct mailbox **names; /* every name, sorted */
     struct mailbox **ids;   /* those that exist, by number */
     uint32_t name_count, id_count, name_cap;
-    uint32_t existing; /* names of mailboxes and levels */
+    uint32_t existing;   /* names of mailboxes and levels */
+    uint64_t name_bytes; /* name_cost() of all nodes */
     uint32_t next_mailbox;
     uint64_t applied, applied_seq; /* the last record applied here */
     uint64_t bytes;                /* sum of message sizes, as applied */
@@ -115,6 +116,12 @@ void user_roll_back(
     struct store *s, struct head *head, const struct log_record *r, uint64_t prev);
 
 /* --- user_names.c: the sorted list --- */
+
+/* What a name takes in the user's state, which is written in one piece. */
+static inline size_t name_cost(size_t bytes)
+{
+    return sizeof(struct rec_folder_state) + bytes;
+}
 
 /* Bytes, with '/' below all others. */
 int name_compare(struct slice a, struct slice b);

@@ -368,11 +368,8 @@ static struct rec_folder_state folder_state(const struct mailbox *m)
 static enum status make_room(struct fold *f)
 {
     const struct user *u = f->user;
-    size_t bytes = 0;
 
-    for (unsigned i = 0; i < u->name_count; i++)
-        bytes += sizeof(struct rec_folder_state) + u->names[i]->name_bytes;
-    return bytes_room(&f->folders, bytes) &&
+    return bytes_room(&f->folders, u->name_bytes) &&
             bytes_room(&f->places, u->name_count * sizeof(uint32_t))
         ? STATUS_OK
         : STATUS_NO_MEMORY;

@@ -90,6 +90,7 @@ struct mailbox *name_node(struct user *u, struct slice name)
     list_init(&m->waiters);
     list_init(&m->views);
     user_memory(u, (int64_t)(sizeof *m + name.len));
+    u->name_bytes += name_cost(name.len);
     return m;
 }
 

@@ -34,6 +34,7 @@ void mailbox_free(struct mailbox *m)
     bytes_free(&m->held.bytes);
     mailbox_recount(m);
     user_memory(m->user, -(int64_t)(sizeof *m + m->name_bytes));
+    m->user->name_bytes -= name_cost(m->name_bytes);
     mailbox_name_free(m);
     free(m->next.name);
     cell_give(&s->mailboxes, m);

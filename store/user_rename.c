@@ -209,6 +209,7 @@ static enum applied settle(struct user *u, struct progress *p)
             return APPLY_MORE;
         p->budget -= COST_SEEN;
         user_memory(u, (int64_t)m->next.bytes - m->name_bytes);
+        u->name_bytes += (uint64_t)m->next.bytes - m->name_bytes;
         mailbox_name_free(m);
         m->name = m->next.name;
         m->name_bytes = m->next.bytes;

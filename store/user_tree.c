@@ -237,18 +237,37 @@ enum applied tree_apply(struct user *u, const struct log_record *r, struct progr
 /* --- how one is asked for ------------------------------------------------------------
  */
 
-/* Mailboxes that have to be made first: the parents of `name` that don't exist. */
-static unsigned missing_parents(const struct user *u, struct slice name)
+/* What a change adds to the tree. */
+struct growth {
+    unsigned names; /* of mailboxes */
+    int64_t bytes;  /* name_cost() of all that is new */
+};
+
+static void grow(const struct user *u, struct slice name, struct growth *g)
 {
-    unsigned count = 0;
+    const struct mailbox *m = names_find(u, name);
+
+    g->names += !m || !m->exists;
+    g->bytes += m ? 0 : (int64_t)name_cost(name.len);
+}
+
+/* Mailboxes that have to be made first: the parents of `name` that don't exist. */
+static struct growth growth_of_parents(const struct user *u, struct slice name)
+{
+    struct growth g = {0};
 
     for (size_t i = 1; i < name.len; i++)
-        if (name.at[i] == '/') {
-            struct mailbox *m = names_find(u, slice_of(name.at, i));
+        if (name.at[i] == '/')
+            grow(u, slice_of(name.at, i), &g);
+    return g;
+}
 
-            count += !m || !m->exists;
-        }
-    return count;
+static struct growth growth_of(const struct user *u, struct slice name)
+{
+    struct growth g = growth_of_parents(u, name);
+
+    grow(u, name, &g);
+    return g;
 }
 
 /* The folders of a record: missing parents of `name`, and itself when `whole`. The last
@@ -276,9 +295,16 @@ static unsigned put_folders(struct user *u, struct bytes *b, struct slice name,
     return count;
 }
 
-static bool names_left(const struct user *u, unsigned more)
+/* Who has more, from before there was a bound, keeps it and gets no more. */
+static bool bytes_left(const struct user *u, int64_t more)
 {
-    return u->existing + more <= u->store->conf.mailboxes_max;
+    return more <= 0 || u->name_bytes + (uint64_t)more <= u->store->conf.names_bytes_max;
+}
+
+static bool names_left(const struct user *u, struct growth g)
+{
+    return u->existing + g.names <= u->store->conf.mailboxes_max &&
+        bytes_left(u, g.bytes);
 }
 
 struct tree_put {
@@ -327,7 +353,7 @@ static enum status try_create(struct user *u, struct mailbox_op *op, struct slic
 
     if (m && m->selectable)
         return STATUS_EXISTS;
-    if (!names_left(u, missing_parents(u, name) + 1))
+    if (!names_left(u, growth_of(u, name)))
         return STATUS_LIMIT;
     return tree_add(u,
         &(struct tree_put){
@@ -397,7 +423,7 @@ static enum status rename_inbox(struct user *u, struct mailbox_op *op, struct sl
     struct mailbox *inbox = user_mailbox_id(u, MAILBOX_INBOX);
     enum status status;
 
-    if (!names_left(u, missing_parents(u, to) + 1))
+    if (!names_left(u, growth_of(u, to)))
         return STATUS_LIMIT;
     if (inbox->choosing) {
         request_again(u->store, &op->op);
@@ -415,17 +441,24 @@ static enum status rename_inbox(struct user *u, struct mailbox_op *op, struct sl
     return STATUS_OK;
 }
 
-/* The longest name that a rename would make. */
-static size_t longest(const struct user *u, struct slice from, struct slice to)
+/* What a rename makes of the names, and the longest of them. What is subscribed stays,
+ * too. */
+static size_t longest(
+    const struct user *u, struct slice from, struct slice to, struct growth *g)
 {
     size_t most = 0;
     unsigned i, end;
 
     for (names_tree(u, from, &i, &end); i < end; i++) {
-        size_t bytes = mailbox_name(u->names[i]).len;
+        const struct mailbox *m = u->names[i];
+        size_t bytes = mailbox_name(m).len;
 
         if (bytes > most)
             most = bytes;
+        if (m->exists)
+            g->bytes += (int64_t)to.len - (int64_t)from.len;
+        if (m->exists && m->subscribed)
+            g->bytes += (int64_t)name_cost(bytes);
     }
     return most - from.len + to.len;
 }
@@ -434,6 +467,7 @@ static enum status try_rename(
     struct user *u, struct mailbox_op *op, struct slice from, struct slice to)
 {
     struct mailbox *m = names_find(u, from), *other = names_find(u, to);
+    struct growth g;
 
     if (!m || !m->exists)
         return STATUS_NOT_FOUND;
@@ -443,7 +477,8 @@ static enum status try_rename(
         return STATUS_INVALID;
     if (m->id == MAILBOX_INBOX)
         return rename_inbox(u, op, to);
-    if (longest(u, from, to) > NAME_BYTES_MAX || !names_left(u, missing_parents(u, to)))
+    g = growth_of_parents(u, to);
+    if (longest(u, from, to, &g) > NAME_BYTES_MAX || !names_left(u, g))
         return STATUS_LIMIT;
     return tree_add(
         u, &(struct tree_put){TREE_RENAME, .name = from, .to = to, .make = to}, op);
@@ -456,7 +491,9 @@ static enum status try_subscribe(
 
     if ((m && m->subscribed) == subscribe)
         return change_mark(u->store, &op->op);
-    if (subscribe && !m && u->name_count >= 2 * u->store->conf.mailboxes_max)
+    if (subscribe && !m &&
+        (u->name_count >= 2 * u->store->conf.mailboxes_max ||
+            !bytes_left(u, (int64_t)name_cost(name.len))))
         return STATUS_LIMIT;
     return tree_add(u,
         &(struct tree_put){subscribe ? TREE_SUBSCRIBE : TREE_UNSUBSCRIBE, .name = name},

@@ -23,7 +23,7 @@ def user(s, *words, text=""):
     check("ringmail user " + " ".join(words), done.returncode == 0, done.stderr)
 
 
-with Server(users=3, flags=["--login-timeout", "5s"]) as s:
+with Server(users=3, flags=["--login-timeout", "5s", "--max-mailbox-names", "16K"]) as s:
     silent = Client(s)
     half = Client(s)
     half.send(b"a LOGIN ")
@@ -52,6 +52,11 @@ with Server(users=3, flags=["--login-timeout", "5s"]) as s:
     user(s, "add", U0, text="again\n")
     c = Client(s, U0, "again")
     check("a new account of the name is empty", b"MESSAGES 0" in c.do("STATUS INBOX (MESSAGES)").lines[0])
+    made = [c.do("CREATE %s%d" % ("n" * 500, i)) for i in range(40)]
+    count = len([r for r in made if r.status == "OK"])
+    check("names together have a limit", 16384 // 550 - 2 <= count <= 16384 // 548 and made[-1].code == "LIMIT", (count, made[-1]))
+    check("RENAME to a shorter one does not meet it", c.do("RENAME %s0 short" % ("n" * 500)).status == "OK")
+    check("which makes room", c.do("CREATE %s" % ("n" * 480)).status == "OK")
     check("silence before login ends", last_words(silent, 15).startswith(b"* BYE"))
     check("half a command too", last_words(half, 15).startswith(b"* BYE"))
     c.do("SELECT INBOX")

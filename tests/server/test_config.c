@@ -143,6 +143,7 @@ static const struct {
     {"max-keywords", 256},
     {"max-mailbox-name", 512},
     {"max-mailbox-levels", 32},
+    {"max-mailbox-names", 960 << 10},
     {"max-mailboxes", 10000},
     {"max-unsent", 256 << 10},
     {"max-connections", 20000},

@@ -169,6 +169,71 @@ static void mailboxes_are_limited(void **state)
     user_close(u);
 }
 
+/* A name of `bytes` letters. */
+static const char *long_name(char letter, unsigned bytes, char text[1024])
+{
+    memset(text, letter, bytes);
+    text[bytes] = 0;
+    return text;
+}
+
+static void names_are_limited_together(void **state)
+{
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    char name[1024], to[1024];
+
+    k->store->conf.names_bytes_max = 1284;
+    assert_int_equal(u->name_bytes, 3 * 48 + 5 + 4 + 5); /* INBOX, Sent, Trash */
+    long_name('a', 400, name);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, name, NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "c/d/e", NULL), STATUS_OK);
+    assert_int_equal(u->name_bytes, 7 * 48 + 14 + 400 + 1 + 3 + 5);
+    long_name('b', 478, to);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, to, NULL), STATUS_LIMIT);
+    assert_int_equal(change(k, u, MAILBOX_SUBSCRIBE, to, NULL), STATUS_LIMIT);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, "INBOX", to), STATUS_LIMIT);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, "c", to), STATUS_LIMIT);
+    assert_int_equal(change(k, u, MAILBOX_SUBSCRIBE, name, NULL), STATUS_OK);
+    /* The name would stay, too. */
+    assert_int_equal(change(k, u, MAILBOX_RENAME, name, to), STATUS_LIMIT);
+    assert_int_equal(change(k, u, MAILBOX_UNSUBSCRIBE, name, NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, name, to), STATUS_OK);
+    assert_int_equal(u->name_bytes, 7 * 48 + 14 + 478 + 1 + 3 + 5);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, to, name), STATUS_OK);
+    long_name('b', 477, to);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, to, NULL), STATUS_OK);
+    assert_int_equal(u->name_bytes, 1284);
+    assert_int_equal(change(k, u, MAILBOX_DELETE, to, NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, to, NULL), STATUS_OK);
+    user_close(u);
+}
+
+/* A store from before there was the bound. */
+static void who_has_more_names_keeps_them(void **state)
+{
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    char name[1024], text[1024];
+
+    long_name('a', 400, name);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, name, NULL), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "b", NULL), STATUS_OK);
+    user_close(u);
+    skit_crash(k, true);
+    k->conf.names_bytes_max = 310;
+    skit_open(k);
+    u = skit_open_user(k, "a@x");
+    assert_int_equal(u->name_bytes, 5 * 48 + 14 + 400 + 1);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "c", NULL), STATUS_LIMIT);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, "b", "bb"), STATUS_LIMIT);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, "b", "c"), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_RENAME, name, "d"), STATUS_OK);
+    assert_int_equal(change(k, u, MAILBOX_CREATE, "e", NULL), STATUS_OK);
+    assert_string_equal(names(u, text), "INBOX+ Sent+ Trash+ c d e");
+    user_close(u);
+}
+
 /* All changes are asked for at once; each sees what those before it have done. */
 static void changes_of_one_tree_wait_for_each_other(void **state)
 {
@@ -628,6 +693,8 @@ int main(void)
         TEST(a_rename_shows_at_one_moment),
         TEST(inbox_gives_its_messages_away_and_stays),
         TEST(mailboxes_are_limited),
+        TEST(names_are_limited_together),
+        TEST(who_has_more_names_keeps_them),
         TEST(changes_of_one_tree_wait_for_each_other),
         TEST(no_uidvalidity_comes_twice),
         TEST(a_removed_account_leaves_nothing),

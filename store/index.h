@@ -172,6 +172,7 @@ struct store {
     struct progress progress; /* of the oldest change */
     struct list waiters_free;
     struct bytes scratch; /* where payloads are made */
+    struct bytes share;   /* of one user in a DELIVERY */
 
     struct list posted;  /* store_op: done() is to be called with op->status */
     struct list waiting; /* store_op: tried again every turn, in order */

@@ -79,12 +79,64 @@ bool delivery_read(struct slice payload, struct delivery_read *d)
                      .at;
     if (r.bad)
         return false;
-    for (uint32_t i = 0; i < d->fixed.target_count; i++)
-        keywords += d->targets[i].keyword_count;
     d->keywords = r;
-    skip_strings(&r, keywords);
+    if (r.rest.len > d->fixed.rest_bytes) {
+        for (uint32_t i = 0; i < d->fixed.target_count; i++)
+            keywords += d->targets[i].keyword_count;
+        skip_strings(&r, keywords);
+    }
     d->rest = reader_take(&r, d->fixed.rest_bytes);
     return done(&r, d->fixed.version);
+}
+
+/* The first target of the user; target_count when he has none. */
+static uint32_t first_of(const struct delivery_read *d, uint64_t user, uint32_t near)
+{
+    uint32_t at = 0;
+
+    if (near < d->fixed.target_count && d->targets[near].user == user &&
+        (near == 0 || d->targets[near - 1].user != user))
+        return near;
+    while (at < d->fixed.target_count && d->targets[at].user != user)
+        at++;
+    return at;
+}
+
+/* The strings of `count` targets, cut off the front. */
+static struct slice take_keywords(
+    struct reader *r, const struct rec_target *targets, uint32_t count)
+{
+    const char *from = r->rest.at;
+
+    for (uint32_t i = 0; i < count; i++)
+        skip_strings(r, targets[i].keyword_count);
+    return slice_of(from, (size_t)(r->rest.at - from));
+}
+
+struct slice delivery_share(
+    struct slice payload, uint64_t user, uint32_t near, struct bytes *copy)
+{
+    struct delivery_read d;
+    struct slice keywords = slice_of(NULL, 0);
+    uint32_t first, end;
+
+    if (!delivery_read(payload, &d) ||
+        (d.fixed.target_count == 1 && d.fixed.rest_bytes == 0))
+        return payload;
+    first = end = first_of(&d, user, near);
+    while (end < d.fixed.target_count && d.targets[end].user == user)
+        end++;
+    if (d.keywords.rest.len > d.fixed.rest_bytes) {
+        take_keywords(&d.keywords, d.targets, first);
+        keywords = take_keywords(&d.keywords, d.targets + first, end - first);
+    }
+    d.fixed.target_count = (uint16_t)(end - first);
+    d.fixed.rest_bytes = 0;
+    bytes_clear(copy);
+    bytes_put(copy, &d.fixed, sizeof d.fixed);
+    bytes_put(copy, d.targets + first, (end - first) * sizeof *d.targets);
+    bytes_put_slice(copy, keywords);
+    return copy->failed ? slice_of(NULL, 0) : bytes_slice(copy);
 }
 
 bool delta_read(struct slice payload, struct delta_read *d)

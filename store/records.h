@@ -40,6 +40,7 @@
 
 #include "proto/base/check.h"
 #include "proto/base/slice.h"
+#include "store/bytes.h"
 
 #define PACKED __attribute__((packed))
 
@@ -425,7 +426,14 @@ struct delivery_read {
     struct reader keywords; /* of the first target; then of the next, … */
     struct slice rest;
 };
+/* Its cost does not grow with the number of targets when none has a keyword. */
 bool delivery_read(struct slice payload, struct delivery_read *d);
+
+/* What a DELIVERY says to one of its users: the same with his targets alone, in `copy`,
+ * or the payload itself where there is nothing to leave out. `near`: where they may
+ * begin. at == NULL: no memory. */
+struct slice delivery_share(
+    struct slice payload, uint64_t user, uint32_t near, struct bytes *copy);
 
 /* Any record that begins with rec_delta; `body` is what follows. */
 struct delta_read {

@@ -217,6 +217,8 @@ void changes_await(struct store *s)
     log_wait(s->log, &w->waiter);
 }
 
+enum { USER_TOUCHED = 16 }; /* as many messages that are looked at: all of it is cold */
+
 /* The users whose memory a durable record changes; false: not finished. */
 static bool apply(struct store *s, struct change *c)
 {
@@ -228,16 +230,21 @@ static bool apply(struct store *s, struct change *c)
         return true;
     for (; s->progress.target < users.count; s->progress.target++) {
         struct head *head;
+        int cost;
 
         id = record_user_at(&users, s->progress.target, &prev);
         if (s->progress.target && id == before)
             continue;
+        if (s->progress.budget <= 0)
+            return false;
         before = id;
         head = heads_by_id(&s->heads, id);
         if (!head)
             continue;
+        cost = head->user ? USER_TOUCHED : 1;
         if (user_change(s, head, &r, &s->progress) != APPLIED)
             return false;
+        s->progress.budget -= cost;
         s->progress.uid = s->progress.done = s->progress.phase = 0;
         if (r.kind != RECORD_USER && fold_due(s, head))
             fold_want(s, head);
@@ -290,9 +297,11 @@ bool changes_complete(struct store *s)
     return true;
 }
 
+/* Of a change that is applied in part, who has had his share needs it no more. */
 uint64_t changes_base(const struct store *s, const struct head *head)
 {
     const struct changes *q = &s->changes;
+    unsigned first = s->progress.target;
     size_t at = q->head;
 
     if (!head->pending)
@@ -306,9 +315,10 @@ uint64_t changes_base(const struct store *s, const struct head *head)
         at = (size_t)((char *)c - q->at) + c->span;
         if (c->kind == 0 || !record_users(&r, &users))
             continue;
-        for (unsigned k = 0; k < users.count; k++)
+        for (unsigned k = first; k < users.count; k++)
             if (record_user_at(&users, k, &prev) == head->id)
                 return prev;
+        first = 0;
     }
     return head->last;
 }

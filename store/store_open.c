@@ -102,6 +102,7 @@ static void free_all(struct store *s)
     free(s->straddles);
     free(s->uploads.at);
     bytes_free(&s->scratch);
+    bytes_free(&s->share);
     bytes_free(&s->refs);
     bytes_free(&s->fold_ids);
     free(s);

@@ -180,6 +180,29 @@ static enum applied apply_removed(
     return APPLIED;
 }
 
+/* Of a delivery to many only his share is applied, or held: what they all do with it
+ * grows with their number, not with its square. */
+static enum applied change_loaded(
+    struct user *u, const struct log_record *r, struct progress *p)
+{
+    struct log_record own = *r;
+    enum applied a;
+
+    if (r->kind == RECORD_DELIVERY)
+        own.payload = delivery_share(r->payload, u->id, p->target, &u->store->share);
+    if (!own.payload.at)
+        return APPLY_STUCK;
+    if (!u->loading) {
+        a = user_apply(u, &own, p);
+        u->half = a != APPLIED;
+        return a;
+    }
+    if (!held_add(&u->held, &own))
+        return APPLY_STUCK;
+    load_born(u);
+    return APPLIED;
+}
+
 enum applied user_change(
     struct store *s, struct head *head, const struct log_record *r, struct progress *p)
 {
@@ -191,18 +214,7 @@ enum applied user_change(
     if (r->kind == RECORD_USER && delta_read(r->payload, &d) &&
         d.fixed.what == USER_REMOVED)
         return apply_removed(s, head, u, p);
-    if (!u)
-        return APPLIED;
-    if (!u->loading) {
-        enum applied a = user_apply(u, r, p);
-
-        u->half = a != APPLIED;
-        return a;
-    }
-    if (!held_add(&u->held, r))
-        return APPLY_STUCK;
-    load_born(u);
-    return APPLIED;
+    return u ? change_loaded(u, r, p) : APPLIED;
 }
 
 static void roll_back_user(struct store *s, struct head *head, bool created)

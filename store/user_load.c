@@ -218,11 +218,15 @@ static enum status link_push(struct load *l, const struct log_record *r, uint64_
 
 static enum status chain_add(struct load *l, const struct log_record *r)
 {
+    const struct user *u = l->user;
+    struct log_record own = *r;
     uint64_t prev;
 
-    if (r->seq >= l->below || !record_prev(r, l->user->id, &prev))
+    if (r->seq >= l->below || !record_prev(r, u->id, &prev))
         return STATUS_CORRUPT;
-    return link_push(l, r, prev);
+    if (r->kind == RECORD_DELIVERY)
+        own.payload = delivery_share(r->payload, u->id, 0, &u->store->share);
+    return own.payload.at ? link_push(l, &own, prev) : STATUS_NO_MEMORY;
 }
 
 /* The state is a link of the chain, too: what is added after it hangs on it. */

@@ -1,6 +1,8 @@
 set(STORE_KIT ${CMAKE_CURRENT_LIST_DIR}/memdisk.c ${CMAKE_CURRENT_LIST_DIR}/storekit.c)
 ringmail_test(test_store ${CMAKE_CURRENT_LIST_DIR}/test_store.c ${STORE_KIT}
     LIBS ringmail_store)
+ringmail_test(test_many ${CMAKE_CURRENT_LIST_DIR}/test_many.c ${STORE_KIT}
+    LIBS ringmail_store)
 ringmail_test(test_model ${CMAKE_CURRENT_LIST_DIR}/test_model.c ${STORE_KIT}
     LIBS ringmail_store)
 ringmail_test(test_check ${CMAKE_CURRENT_LIST_DIR}/test_check.c

@@ -3,6 +3,7 @@
 enum {
     SUMMARY_BYTES_MAX = RECORD_PAYLOAD_MAX / 2, /* a larger one is computed when read */
     CHUNKS_MAX = 1 << 18,
+    CREATED_A_TURN = 128, /* users, for a message: all their memory is new */
 };
 
 enum status try_chunk(struct store *s, struct store_chunk *c)
@@ -90,13 +91,24 @@ static enum status find_mailbox(struct store *s, struct store_message *m,
     return STATUS_OK;
 }
 
+/* BUSY: the request is tried again in the next turn, and finds these users. */
+static enum status create(struct store *s, struct store_message *m,
+    struct store_target *t, struct head **head, unsigned *created)
+{
+    if ((*created)++ == CREATED_A_TURN) {
+        request_again(s, &m->op);
+        return STATUS_BUSY;
+    }
+    return user_create(s, t->user, head);
+}
+
 static enum status resolve(
-    struct store *s, struct store_message *m, struct store_target *t)
+    struct store *s, struct store_message *m, struct store_target *t, unsigned *created)
 {
     struct ref r = {.target = t, .head = heads_find(&s->heads, t->user)};
 
     if (!r.head)
-        TRY(user_create(s, t->user, &r.head));
+        TRY(create(s, m, t, &r.head, created));
     if (!wants_inbox(t) || t->keyword_count)
         TRY(find_mailbox(s, m, t, r.head, &r.mailbox));
     r.id = r.head->id;
@@ -457,10 +469,12 @@ static enum status message_valid(struct store *s, const struct store_message *m)
 /* With `each`: those that have no mailbox are left out. */
 static enum status resolve_all(struct store *s, struct store_message *m)
 {
+    unsigned created = 0;
+
     bytes_clear(&s->refs);
     for (unsigned i = 0; i < m->target_count; i++) {
         struct store_target *t = &m->targets[i];
-        enum status status = resolve(s, m, t);
+        enum status status = resolve(s, m, t, &created);
 
         if (status == STATUS_BUSY && list_linked(&m->op.link))
             return STATUS_CANCELLED; /* parked */

@@ -55,6 +55,28 @@ static uint32_t messages(struct skit *k, unsigned number)
     return count;
 }
 
+static void users_are_made_a_few_a_turn(void **state)
+{
+    struct skit *k = *state;
+    static struct many d;
+    uint64_t most = 0, before = 0, now;
+
+    deliver_begin(k, &d, 0, MANY);
+    while (d.m.op.pending) {
+        now = k->store->heads.count;
+        most = now - before > most ? now - before : most;
+        before = now;
+        skit_turn(k);
+    }
+    assert_int_equal(skit_status(&d.m.op), STATUS_OK);
+    assert_int_equal(k->store->heads.count, MANY);
+    assert_in_range(most, 1, MANY / 2);
+    skit_crash(k, true);
+    skit_open(k);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(messages(k, i), 1);
+}
+
 /* Logged in, with no mailbox open: what one of `count` keeps of deliveries to them. */
 static uint64_t kept_of_each(struct skit *k, unsigned first, unsigned count)
 {
@@ -133,6 +155,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, skit_start, skit_stop)
     const struct CMUnitTest tests[] = {
+        TEST(users_are_made_a_few_a_turn),
         TEST(nobody_keeps_what_others_get),
         TEST(who_comes_meanwhile_sees_it_once),
     };

@@ -9,10 +9,15 @@
 
 #include "server/conn_state.h"
 
-enum { STASH_MIN = 1024 };
+enum {
+    STASH_MIN = 1024,
+    STASH_BULK =
+        (BIG_BUFFERS + 2) * RING_BIG_BYTES, /* all big buffers, behind a full stash */
+};
 
 struct conn_input {
     uint32_t cap, at, len; /* bytes [at, at + len) wait to be taken */
+    uint32_t touched;      /* bytes that have ever been used: the rest takes no memory */
     char bytes[];
 };
 
@@ -25,7 +30,7 @@ size_t conn_stashed(const struct conn *c)
 
 size_t conn_stash_room(const struct conn *c)
 {
-    return c->input ? c->input->cap : 0;
+    return c->input ? c->input->touched : 0;
 }
 
 struct slice conn_stash_slice(const struct conn *c)
@@ -37,7 +42,7 @@ void conn_free_stash(struct conn *c, struct conn_input *stash)
 {
     if (!stash)
         return;
-    c->thread->stats.buffered -= stash->cap;
+    c->thread->stats.buffered -= stash->touched;
     free(stash);
 }
 
@@ -47,11 +52,25 @@ void conn_drop_input(struct conn *c)
     c->input = NULL;
 }
 
+static void note_touched(struct conn *c, struct conn_input *in)
+{
+    uint32_t end = in->at + in->len;
+
+    if (end <= in->touched)
+        return;
+    c->thread->stats.buffered += end - in->touched;
+    in->touched = end;
+}
+
+/* Bulk input has room for all that may come before it can be told to wait: moving it to
+ * ever larger memory would touch more new pages than a turn has time for. */
 static bool grow(struct conn *c, size_t need)
 {
     size_t cap = c->input ? c->input->cap : STASH_MIN;
     struct conn_input *bigger;
 
+    if (conn_has(c, CONN_BIG) && cap < STASH_BULK)
+        cap = STASH_BULK;
     while (cap < need)
         cap *= 2;
     if (cap > UINT32_MAX / 2)
@@ -59,37 +78,36 @@ static bool grow(struct conn *c, size_t need)
     bigger = malloc(sizeof *bigger + cap);
     if (!bigger)
         return false;
-    bigger->cap = (uint32_t)cap;
-    bigger->at = bigger->len = 0;
+    *bigger = (struct conn_input){.cap = (uint32_t)cap};
     if (c->input) {
         bigger->len = c->input->len;
         memcpy(bigger->bytes, c->input->bytes + c->input->at, c->input->len);
         conn_drop_input(c);
     }
-    c->thread->stats.buffered += cap;
     c->input = bigger;
+    note_touched(c, bigger);
     return true;
 }
 
-/* Room comes from the part that has been taken when that is at least half, so that
- * moving costs no more than taking did. */
+/* Room comes from the part that has been taken, while that is enough: the memory is warm,
+ * and a move to other memory would copy as much. */
 bool conn_stash(struct conn *c, struct slice rest)
 {
     struct conn_input *in = c->input;
 
     if (rest.len == 0)
         return true;
-    if (!in || in->cap - in->at - in->len < rest.len) {
-        if (in && in->at >= in->cap / 2 && in->cap - in->len >= rest.len) {
-            memmove(in->bytes, in->bytes + in->at, in->len);
-            in->at = 0;
-        } else if (!grow(c, conn_stashed(c) + rest.len)) {
+    if (!in || in->cap - in->len < rest.len) {
+        if (!grow(c, conn_stashed(c) + rest.len))
             return false;
-        }
         in = c->input;
+    } else if (in->cap - in->at - in->len < rest.len) {
+        memmove(in->bytes, in->bytes + in->at, in->len);
+        in->at = 0;
     }
     memcpy(in->bytes + in->at + in->len, rest.at, rest.len);
     in->len += (uint32_t)rest.len;
+    note_touched(c, in);
     return true;
 }
 

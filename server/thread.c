@@ -13,7 +13,8 @@
 #include "server/thread_state.h"
 
 enum {
-    REAP_STEP = 32,       /* completions between two looks at the clock */
+    REAP_STEP = 1,        /* completions between two looks at the clock: each may be
+                           * 64 commands, or 64 KiB for memory that nobody has touched */
     ROUNDS_MAX = 8,       /* of work in a turn */
     CPU_SAMPLE_TURNS = 16 /* one turn in so many has its CPU time measured */
 };
@@ -215,7 +216,7 @@ static struct ring *open_ring(struct thread *t)
         .buffers = conf->receive_buffers,
         .buffer_bytes = conf->receive_buffer_bytes,
         .window = 64,
-        .big_buffers = 16,
+        .big_buffers = BIG_BUFFERS,
         .workers = 2,
         .minimal = conf->ring_minimal,
     };

@@ -74,6 +74,7 @@ bool workers_add(struct workers *workers, struct job *job);
 /* --- the thread ----------------------------------------------------------- */
 
 enum { BLOCK_BYTES = 4096, SCRATCH_BYTES = 2 * 16384 };
+enum { BIG_BUFFERS = 16 }; /* of RING_BIG_BYTES, for bulk input */
 
 struct thread_state {
     struct thread *thread;

@@ -184,6 +184,32 @@ static void bulk_input_arrives_whole(void **state)
     server_end(p);
 }
 
+/* It is not moved to ever larger memory, and counts as what it has touched. */
+static void bulk_input_that_waits_stays_where_it_is(void **state)
+{
+    static char bytes[RING_BIG_BYTES];
+    static struct thread t;
+    struct conn c = {.thread = &t, .flags = CONN_BIG};
+    const struct conn_input *input;
+
+    (void)state;
+    assert_true(conn_stash(&c, slice_of(bytes, sizeof bytes)));
+    input = c.input;
+    for (unsigned i = 0; i < BIG_BUFFERS; i++)
+        assert_true(conn_stash(&c, slice_of(bytes, sizeof bytes)));
+    assert_ptr_equal(c.input, input);
+    assert_int_equal(t.stats.buffered, (BIG_BUFFERS + 1) * sizeof bytes);
+    for (unsigned i = 0; i < 3 * BIG_BUFFERS; i++) {
+        conn_unstash(&c, sizeof bytes);
+        assert_true(conn_stash(&c, slice_of(bytes, sizeof bytes)));
+    }
+    assert_ptr_equal(c.input, input);
+    assert_in_range(t.stats.buffered, (BIG_BUFFERS + 1) * sizeof bytes,
+        (BIG_BUFFERS + 2) * sizeof bytes);
+    conn_drop_input(&c);
+    assert_int_equal(t.stats.buffered, 0);
+}
+
 static void moves_keep_everything(void **state)
 {
     struct process *p = server_begin(NULL);
@@ -734,6 +760,7 @@ int main(void)
         cmocka_unit_test(answers_of_one_turn_all_go_out),
         cmocka_unit_test(congestion_bounds_memory),
         cmocka_unit_test(bulk_input_arrives_whole),
+        cmocka_unit_test(bulk_input_that_waits_stays_where_it_is),
         cmocka_unit_test(moves_keep_everything),
         cmocka_unit_test(moves_under_load),
         cmocka_unit_test(connect_and_reset_leaves_nothing),

@@ -211,10 +211,10 @@ bool store_turn(struct store *s, int64_t now_s)
     s->now_s = now_s;
     idle = changes_complete(s);
     answer(s);
+    idle &= loads_step(s); /* ahead of those who wait for them */
+    idle &= content_loads_step(s);
     retry_again(s);
     retry_waiting(s);
-    idle &= loads_step(s);
-    idle &= content_loads_step(s);
     idle &= folds_step(s);
     fanouts_step(s);
     users_evict(s);

@@ -22,16 +22,11 @@ static bool may_name(const struct compact *c, const struct mailbox *m)
 {
     if (!held_empty(&m->held))
         return true;
-    if (m->segments.max == 0)
-        return false;
-    if (c->segment >= m->segments.min && c->segment <= m->segments.max)
+    if (segments_have(m->segments, c->segment))
         return true;
-    for (uint32_t i = 0; i < c->foreign.count; i++) {
-        uint32_t segment = PLACE_SEGMENT(c->foreign.at[i].place);
-
-        if (segment >= m->segments.min && segment <= m->segments.max)
+    for (uint32_t i = 0; i < c->foreign.count; i++)
+        if (segments_have(m->segments, PLACE_SEGMENT(c->foreign.at[i].place)))
             return true;
-    }
     return false;
 }
 
@@ -231,12 +226,14 @@ static bool state_here(const struct mover *mv)
     uint32_t segment = mv->c->segment;
 
     CHECK(u);
-    if (mv->owner.seq > u->head->applied_seq || PLACE_SEGMENT(u->head->state) == segment)
+    if (mv->owner.seq > u->head->applied_seq ||
+        PLACE_SEGMENT(u->head->state) == segment || segments_have(u->left, segment))
         return true;
     for (unsigned i = 0; i < u->id_count; i++) {
         const struct mailbox *m = u->ids[i];
 
-        if (PLACE_SEGMENT(m->state) == segment)
+        if (PLACE_SEGMENT(m->state) == segment ||
+            (m->content && segments_have(m->content->left, segment)))
             return true;
         for (uint32_t k = 0; m->content && k < m->content->page_count; k++)
             if (PLACE_SEGMENT(m->content->pages[k].place) == segment)

@@ -44,16 +44,12 @@ struct content {
     uint64_t bytes;
     struct keywords keywords;
     struct freed dropped; /* records that a new state no longer names */
+    struct segments left; /* of those */
     bool dirty;           /* directory or keywords differ from the state on disk */
     struct content *next_dead;
 };
 
 struct content_load;
-
-/* A range that holds all segments something names; max 0: none. */
-struct segments {
-    uint32_t min, max;
-};
 
 /* What a mailbox is called as soon as the rename of a tree shows: user_rename.c. */
 struct next_name {
@@ -217,15 +213,24 @@ enum applied copy_apply(struct mailbox *to, struct mailbox *from,
     const struct log_record *r, struct progress *p);
 /* Takes out every message, from p->uid on; views are told. */
 enum applied mailbox_empty(struct mailbox *m, struct progress *p);
-/* Remembers that the mailbox names this segment. */
+
+static inline void segments_join(struct segments *s, struct segments more)
+{
+    if (more.max && (s->max == 0 || more.min < s->min))
+        s->min = more.min;
+    if (more.max > s->max)
+        s->max = more.max;
+}
+
+/* Remembers that the segment of this place is named; 0: none is. */
 static inline void segments_add(struct segments *s, uint64_t place)
 {
-    uint32_t segment = PLACE_SEGMENT(place);
+    segments_join(s, (struct segments){PLACE_SEGMENT(place), PLACE_SEGMENT(place)});
+}
 
-    if (segment && (s->max == 0 || segment < s->min))
-        s->min = segment;
-    if (segment > s->max)
-        s->max = segment;
+static inline bool segments_have(struct segments s, uint32_t segment)
+{
+    return s.max && segment >= s.min && segment <= s.max;
 }
 
 /* --- mailbox_ops.c --- */

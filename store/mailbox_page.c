@@ -257,6 +257,7 @@ void page_forget(struct content *c, struct page *p)
 {
     if (p->place)
         freed_add(&c->dropped, PLACE_SEGMENT(p->place), record_span(p->bytes));
+    segments_add(&c->left, p->place);
     p->place = 0;
 }
 

@@ -28,6 +28,11 @@ static inline bool held_empty(const struct held *h)
     return h->at == h->bytes.len;
 }
 
+/* A range that holds all segments something names; max 0: none. */
+struct segments {
+    uint32_t min, max;
+};
+
 struct load;
 struct fold;
 
@@ -57,7 +62,10 @@ struct user {
     struct held held;   /* while loading */
     struct load *load;
     struct fold *fold;
-    struct freed freed;  /* what his states and pages on disk no longer name */
+    struct freed freed; /* what his states and pages on disk no longer name */
+    /* What his state on disk names and memory no longer does, for it was deleted or
+     * written anew: until the next USER_STATE compaction must leave it there. */
+    struct segments left;
     unsigned fold_after; /* a fold failed when the chain had this length */
 
     bool tree_busy;            /* a change of the tree is on its way */

@@ -151,8 +151,7 @@ static bool wants_content(const struct fold *f, const struct mailbox *m)
 {
     if (!held_empty(&m->held))
         return true;
-    return f->segment && m->state && f->segment >= m->segments.min &&
-        f->segment <= m->segments.max;
+    return f->segment && m->state && segments_have(m->segments, f->segment);
 }
 
 /* BUSY: something is on its way. */
@@ -280,6 +279,7 @@ static void forget_state(struct mailbox *m)
     if (m->state)
         freed_add(
             &m->content->dropped, PLACE_SEGMENT(m->state), record_span(m->state_bytes));
+    segments_add(&m->content->left, m->state);
     m->state = 0;
 }
 
@@ -325,6 +325,8 @@ static void take_freed(struct user *u, struct content *c)
     for (uint32_t k = 0; k < freed_count(&c->dropped); k++)
         freed_add(&u->freed, at[k].segment, at[k].bytes);
     c->dropped.bytes.len = 0;
+    segments_join(&u->left, c->left);
+    c->left = (struct segments){0};
 }
 
 /* All of the mailbox is on its way to the disk as it is now. */
@@ -501,6 +503,7 @@ static enum status user_write(struct fold *f)
     TRY(change_add_long(s, LOG_SHRINK, RECORD_USER_STATE, first, folders, NULL, &place));
     log_live(s->log, place, (int64_t)f->state_bytes - (int64_t)record_span(first.len));
     bytes_free(&u->freed.bytes);
+    u->left = (struct segments){0};
     return STATUS_OK;
 }
 

@@ -159,6 +159,7 @@ void ids_remove(struct user *u, struct mailbox *m)
     unsigned at = ids_at(u, m->id);
 
     CHECK(at < u->id_count && u->ids[at] == m);
+    segments_join(&u->left, m->segments);
     u->id_count--;
     memmove(&u->ids[at], &u->ids[at + 1], (u->id_count - at) * sizeof m);
 }

@@ -135,6 +135,7 @@ static void give_away(
     if (inbox->state)
         freed_add(&m->content->dropped, PLACE_SEGMENT(inbox->state),
             record_span(inbox->state_bytes));
+    segments_add(&m->content->left, inbox->state);
     inbox->state = 0;
     inbox->segments = (struct segments){0};
     inbox->content = empty;

@@ -215,7 +215,7 @@ static unsigned readable(struct skit *k, const char *user, const char *box)
 
         assert_true(skit_entry(m, i, &e));
         assert_int_equal(skit_read(k, &e, 0, UINT64_MAX, &got), STATUS_OK);
-        assert_int_equal(got.len, 3000);
+        assert_int_equal(got.len, e.size);
         free((char *)got.at);
     }
     mailbox_close(m);
@@ -279,6 +279,108 @@ static void a_crash_at_any_step_loses_nothing(void **state)
     }
 }
 
+/* --- what only the state on disk names --- */
+
+static void mail_in_sent(struct skit *k)
+{
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(skit_deliver(k, "a@x", "Sent", "late", 40, NULL), STATUS_OK);
+}
+
+static void inbox_renamed_and_deleted(struct skit *k)
+{
+    struct user *u = skit_open_user(k, "a@x");
+
+    assert_int_equal(skit_change(k, u, MAILBOX_RENAME, "INBOX", "old"), STATUS_OK);
+    assert_int_equal(skit_change(k, u, MAILBOX_DELETE, "old", NULL), STATUS_OK);
+    user_close(u);
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "new", 40, NULL), STATUS_OK);
+}
+
+/* Its last page and its directory are written anew, the other pages stay where they are.
+ */
+static void last_one_flagged(struct skit *k)
+{
+    struct user *u = skit_open_user(k, "a@x");
+    struct mailbox *m = skit_open_mailbox(k, u, "INBOX");
+
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(
+            skit_flags(k, m, 20, 20, FLAGS_SET, (uint8_t)(1 << i), NULL), STATUS_OK);
+    mailbox_close(m);
+    user_close(u);
+}
+
+static void first_pages_expunged(struct skit *k)
+{
+    struct user *u = skit_open_user(k, "a@x");
+    struct mailbox *m = skit_open_mailbox(k, u, "INBOX");
+
+    assert_int_equal(skit_expunge(k, m, 1, 16, true, NULL), STATUS_OK);
+    mailbox_close(m);
+    user_close(u);
+}
+
+static bool segment_is_there(struct skit *k, uint32_t segment)
+{
+    struct log_segment_info info;
+
+    for (unsigned i = 0; log_segment_at(k->store->log, i, &info); i++)
+        if (info.number == segment)
+            return true;
+    return false;
+}
+
+/* A user's state in a later segment still names what was written in the first. Then that
+ * goes away in memory, and the first segment goes before there is another state. */
+static void crash_after(void (*last_state)(struct skit *), void (*change)(struct skit *),
+    unsigned inbox, unsigned sent)
+{
+    struct skit k;
+    struct user *u;
+    struct mailbox *m;
+
+    skit_init(&k, 1);
+    k.conf.segment_bytes = 256 << 10;
+    k.conf.checkpoint_bytes = 256 << 10;
+    k.conf.compact_percent = STORE_COMPACT_NEVER;
+    skit_open(&k);
+    k.store->chain_fold = 1;
+    k.store->page_entries = 8;
+    k.store->inline_entries = 4;
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(skit_deliver(&k, "a@x", NULL, "m", 40, NULL), STATUS_OK);
+    skit_settle(&k);
+    for (unsigned i = 0; i < 300; i++)
+        assert_int_equal(skit_deliver(&k, "b@x", NULL, "m", 3000, NULL), STATUS_OK);
+    u = skit_open_user(&k, "b@x");
+    m = skit_open_mailbox(&k, u, "INBOX");
+    assert_int_equal(skit_expunge(&k, m, 1, 70, true, NULL), STATUS_OK);
+    mailbox_close(m);
+    user_close(u);
+    last_state(&k);
+    skit_settle(&k);
+    k.store->chain_fold = 1000;
+    change(&k);
+    k.store->conf.compact_percent = 50;
+    for (unsigned i = 0; i < 5000 && segment_is_there(&k, 1); i++)
+        skit_turn(&k);
+    assert_false(segment_is_there(&k, 1));
+    skit_crash(&k, false);
+    skit_open(&k);
+    assert_int_equal(readable(&k, "a@x", "INBOX"), inbox);
+    assert_int_equal(readable(&k, "a@x", "Sent"), sent);
+    skit_close(&k);
+    skit_free(&k);
+}
+
+static void what_a_state_names_stays_until_the_next(void **state)
+{
+    (void)state;
+    crash_after(mail_in_sent, inbox_renamed_and_deleted, 1, 3);
+    crash_after(last_one_flagged, first_pages_expunged, 4, 0);
+}
+
 /* How often the disk was asked in vain during many turns. */
 static uint64_t in_vain(struct skit *k, enum disk_call call, int error)
 {
@@ -330,6 +432,7 @@ int main(void)
         TEST(a_pin_keeps_old_bodies_readable),
         TEST(chunks_on_their_way_are_left_alone),
         TEST(a_crash_at_any_step_loses_nothing),
+        cmocka_unit_test(what_a_state_names_stays_until_the_next),
         TEST(what_failed_rests_a_while),
     };
 

@@ -182,7 +182,8 @@ static void work(struct job *job)
         j->res = create(j->disk, j->op->name, j->op->bytes);
         return;
     case DISK_OPEN:
-        fd = openat(j->disk->folder, j->op->name, O_RDONLY | O_CLOEXEC);
+        fd = openat(j->disk->folder, j->op->name,
+            O_RDONLY | O_CLOEXEC | (j->op->once ? j->disk->open_flags : 0));
         j->res = fd < 0 ? -errno : fd;
         return;
     case DISK_CLOSE:
@@ -263,6 +264,13 @@ static void wait_for(struct disk *disk, struct disk_op *op)
             thread_wait(t);
 }
 
+static void begin(struct disk *disk)
+{
+    struct thread *t = disk_of(disk)->thread;
+
+    ring_enter(t->ring, t->now_ns, 0);
+}
+
 static enum status list(struct disk *disk, disk_name_fn *each, void *arg)
 {
     int fd = openat(disk_of(disk)->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -303,7 +311,7 @@ static uint64_t now_ns(struct disk *disk)
     return (uint64_t)disk_of(disk)->thread->now_ns;
 }
 
-static const struct disk_calls calls = {submit, wait_for, list, peek, now_ns};
+static const struct disk_calls calls = {submit, wait_for, begin, list, peek, now_ns};
 
 /* --- opening -------------------------------------------------------------- */
 

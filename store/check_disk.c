@@ -69,7 +69,8 @@ static int32_t pass(struct check_disk *c, const struct disk_op *op)
         .bytes = op->bytes,
         .offset = op->offset,
         .buffer = op->buffer,
-        .name = op->name};
+        .name = op->name,
+        .once = op->once};
 
     disk_submit(c->real, &real, op->call, on_real);
     disk_wait(c->real, &real);
@@ -217,7 +218,8 @@ static uint64_t now_ns(struct disk *d)
 
 struct disk *check_disk_open(struct disk *real, bool write)
 {
-    static const struct disk_calls calls = {submit, wait_for, list_all, NULL, now_ns};
+    static const struct disk_calls calls = {
+        submit, wait_for, NULL, list_all, NULL, now_ns};
     struct check_disk *c = calloc(1, sizeof *c);
 
     if (!c)

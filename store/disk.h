@@ -54,6 +54,7 @@ struct disk_op {
     uint64_t offset;  /* commit, write, read */
     void *buffer;     /* commit, write, read */
     const char *name; /* create, open, remove, links; NUL-terminated, no slash */
+    bool once;        /* open */
 
     /* For the host while the request is in flight; never looked at by the store. */
     struct op host_op;
@@ -72,6 +73,10 @@ struct disk_calls {
     /* Blocks until `op` has landed; whatever else lands meanwhile is run as well.
      * Start, stop and offline commands only. */
     void (*wait)(struct disk *disk, struct disk_op *op);
+
+    /* Requests that were handed over are on their way now, not only in wait(). NULL: they
+     * are in any case. Start and offline only. */
+    void (*begin)(struct disk *disk);
 
     /* Every file of the folder, in any order. Blocks; start and offline only. */
     enum status (*list)(struct disk *disk, disk_name_fn *each, void *arg);
@@ -115,6 +120,17 @@ static inline void disk_open(
     struct disk *d, struct disk_op *op, op_done_fn *done, const char *name)
 {
     op->name = name;
+    op->once = false;
+    disk_submit(d, op, DISK_OPEN, done);
+}
+
+/* The same for a file that is read from end to end, and not soon again: a host that can
+ * leaves it out of its page cache. */
+static inline void disk_open_once(
+    struct disk *d, struct disk_op *op, op_done_fn *done, const char *name)
+{
+    op->name = name;
+    op->once = true;
     disk_submit(d, op, DISK_OPEN, done);
 }
 
@@ -192,6 +208,12 @@ static inline void disk_links(
 {
     op->name = name;
     disk_submit(d, op, DISK_LINKS, done);
+}
+
+static inline void disk_begin(struct disk *d)
+{
+    if (d->calls->begin)
+        d->calls->begin(d);
 }
 
 /* Blocks until op has landed. */

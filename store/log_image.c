@@ -10,7 +10,7 @@ enum status image_peek(
     char name[DISK_NAME_MAX];
 
     snprintf(name, sizeof name, CHECKPOINT_NAME, number);
-    TRY(input_open(in, name, bytes));
+    TRY(input_open(in, name, bytes, INPUT_WHOLE));
     TRY(input_need_only(in, 0, sizeof *h));
     if (in->unreadable)
         return STATUS_IO;

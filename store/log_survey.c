@@ -108,7 +108,7 @@ enum status survey_open(struct recovery *r, const struct found *s)
     enum status status;
 
     snprintf(name, sizeof name, SEGMENT_NAME, s->number);
-    status = input_open(&r->in, name, s->bytes);
+    status = input_open(&r->in, name, s->bytes, INPUT_PARTS);
     if (status != STATUS_OK)
         survey_damage(r, s->number, 0, 0, "the segment cannot be opened");
     return status;

@@ -141,7 +141,7 @@ static uint64_t now_ns(struct disk *disk)
 
 struct memory_disk *memory_disk_open(bool drops)
 {
-    static const struct disk_calls calls = {submit, wait_for, list, NULL, now_ns};
+    static const struct disk_calls calls = {submit, wait_for, NULL, list, NULL, now_ns};
     struct memory_disk *d = micro_take(sizeof *d);
 
     d->disk.calls = &calls;

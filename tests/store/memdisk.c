@@ -380,7 +380,7 @@ static uint64_t now_ns(struct disk *disk)
 
 void memdisk_init(struct memdisk *m, uint64_t seed)
 {
-    static const struct disk_calls calls = {submit, wait, list, peek, now_ns};
+    static const struct disk_calls calls = {submit, wait, NULL, list, peek, now_ns};
 
     memset(m, 0, sizeof *m);
     m->disk.calls = &calls;

@@ -63,20 +63,22 @@ typedef void log_damage_fn(
     void *arg, uint32_t segment, uint64_t offset, uint64_t bytes, const char *what);
 
 struct log_start {
-    /* Called once with each piece of the newest valid checkpoint, in order; not at all
-     * when there is none. */
+    /* Called with each piece of the newest checkpoint, in order, while that is read; not
+     * at all when there is none. */
     enum status (*piece)(void *arg, struct slice piece);
+    /* The rest of it is damaged: those pieces do not count. An older one may follow. */
+    enum status (*forget)(void *arg);
     log_replay_fn *replay; /* then each valid record after the checkpoint, in log order */
     log_damage_fn *damage; /* bytes before the tail that fail; nothing is cut */
     void *arg;
-    uint64_t image_bytes;    /* out, before the first piece: of that checkpoint */
+    uint64_t image_bytes;    /* out, before the first piece: of its checkpoint */
     bool accept_loss;        /* open in spite of what would be refused; it is reported */
     uint64_t tail_cut_bytes; /* out: what a torn tail held, nobody was told of it */
     uint64_t replayed;       /* out: records */
 };
 
 /* Opens the log: newest valid checkpoint, then the tail. *log is set before the first
- * callback, for log_live(), and NULL in the end when the status is not OK. Blocks; start
+ * record, for log_live(), and NULL in the end when the status is not OK. Blocks; start
  * only. Begins a new segment under a new epoch. CORRUPT: a segment or store id does not
  * belong here, a segment is missing, or the log ends before the checkpoint; INVALID: a
  * file was written in a newer format; IO: the end of the log cannot be read. Each is

@@ -248,21 +248,6 @@ static enum status replay_segment(struct recovery *r, unsigned index, uint32_t o
 
 /* --- the whole --- */
 
-static enum status replay_image(struct recovery *r)
-{
-    const struct checkpoint_header *h = &r->image.header;
-    struct image again;
-    enum status status;
-
-    if (!r->start->piece)
-        return STATUS_OK;
-    r->start->image_bytes = r->image.bytes;
-    status = image_read(
-        &r->in, h->number, r->image.bytes, r->start->piece, r->start->arg, &again);
-    image_free(&again);
-    return status == STATUS_CORRUPT ? STATUS_IO : status; /* it was valid just now */
-}
-
 /* What lies beyond the end does not count. A header that was torn while the segment was
  * being made is no damage: nothing had been written behind it. */
 static void conclude(struct recovery *r, struct found *s)
@@ -281,7 +266,6 @@ enum status recovery_replay(struct recovery *r)
     uint64_t position = 0;
 
     if (r->imaged && !r->from_start) {
-        TRY(replay_image(r));
         position = r->image.header.position;
         r->last_number = r->durable_number = r->image.header.batch_number;
         if (r->last_number > r->highest_number)

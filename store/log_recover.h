@@ -1,8 +1,8 @@
 /* log_recover.h -- from files to records, reading only. Blocks: start and check only.
  *
  *      recovery_survey()   which files there are, what each is, what must be there,
- *                          and the newest valid checkpoint
- *      recovery_replay()   its pieces, then the records after it, up to the tail
+ *                          and the newest valid checkpoint with its pieces
+ *      recovery_replay()   the records after it, up to the tail
  *
  * The tail. Up to four batches fly at once, so after a crash any of the last ones may be
  * missing or torn. Each batch says which number was durable when it left: a batch up to
@@ -80,7 +80,7 @@ struct recovery {
     uint64_t bad_bytes; /* reported as damage */
 
     struct input in;
-    enum status failure; /* of list callbacks, which cannot return one */
+    enum status failure; /* of a callback, for whoever had it called */
 };
 
 void recovery_init(struct recovery *r, struct disk *disk, struct log_start *start);

@@ -563,6 +563,32 @@ static bool fits(const struct recovery *r, const struct checkpoint_header *h)
     return h->store_id == r->store_id && h->shard == r->shard;
 }
 
+static enum status on_piece(void *arg, struct slice piece)
+{
+    struct recovery *r = arg;
+
+    r->failure = r->start->piece(r->start->arg, piece);
+    return r->failure;
+}
+
+/* Its pieces are handed out while it is read, once, for it is long; when it turns out not
+ * to be whole they are taken back. */
+static enum status try_image(struct recovery *r, const struct found_checkpoint *c)
+{
+    image_piece_fn *piece = r->start->piece && !r->from_start ? on_piece : NULL;
+    enum status status;
+
+    r->start->image_bytes = c->bytes;
+    status = image_read(&r->in, c->number, c->bytes, piece, r, &r->image);
+    r->imaged = status == STATUS_OK && fits(r, &r->image.header);
+    if (r->imaged || r->failure != STATUS_OK)
+        return r->failure;
+    if (piece && r->image.pieces > 0)
+        TRY(r->start->forget(r->start->arg));
+    image_free(&r->image);
+    return status == STATUS_INVALID || status == STATUS_NO_MEMORY ? status : STATUS_OK;
+}
+
 /* The newest that is whole. One that is not is passed over: the newest may just not have
  * been finished. */
 static enum status find_image(struct recovery *r)
@@ -580,14 +606,10 @@ static enum status find_image(struct recovery *r)
             }
             continue;
         }
-        status = image_read(&r->in, c->number, c->bytes, NULL, NULL, &r->image);
+        status = try_image(r, c);
         if (status == STATUS_INVALID)
             return survey_refuse(r, status, 0, 0, "a checkpoint of a newer format");
-        if (status == STATUS_NO_MEMORY)
-            return status;
-        r->imaged = status == STATUS_OK && fits(r, &r->image.header);
-        if (!r->imaged)
-            image_free(&r->image);
+        TRY(status);
     }
     return STATUS_OK;
 }

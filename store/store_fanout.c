@@ -118,6 +118,7 @@ void recent_free(struct recent_ids *r)
 {
     free(r->ring);
     free(r->table);
+    *r = (struct recent_ids){0};
 }
 
 /* Slot of the id, or the free one where it belongs. */

@@ -1,6 +1,27 @@
 #include "store/compact.h"
 #include "store/mailbox.h"
 
+/* --- what a checkpoint fills --- */
+
+static enum status tables_init(struct store *s)
+{
+    s->uid_validity = 0;
+    s->next_user = s->next_queue = 1;
+    TRY(heads_init(&s->heads, s->conf.store_id * 0x9e3779b97f4a7c15u));
+    return recent_init(&s->recent);
+}
+
+static void tables_free(struct store *s)
+{
+    heads_free(&s->heads);
+    recent_free(&s->recent);
+    fanouts_free(s);
+    queue_table_free(&s->queue);
+    free(s->straddles);
+    s->straddles = NULL;
+    s->straddle_count = s->straddle_cap = 0;
+}
+
 /* --- from the log to heads --- */
 
 static enum status on_piece(void *arg, struct slice piece)
@@ -8,6 +29,14 @@ static enum status on_piece(void *arg, struct slice piece)
     struct store *s = arg;
 
     return checkpoint_take(s, piece, s->start->image_bytes);
+}
+
+static enum status on_forget(void *arg)
+{
+    struct store *s = arg;
+
+    tables_free(s);
+    return tables_init(s);
 }
 
 static enum status on_record(void *arg, const struct log_record *r)
@@ -47,6 +76,7 @@ static enum status recover(struct store *s, bool accept_loss)
         .wake = on_log_wake,
         .wake_arg = s};
     struct log_start start = {.piece = on_piece,
+        .forget = on_forget,
         .replay = on_record,
         .damage = on_damage,
         .accept_loss = accept_loss,
@@ -94,12 +124,8 @@ static void free_all(struct store *s)
     free(s->folders);
     cells_close(&s->mailboxes);
     cells_close(&s->users);
-    heads_free(&s->heads);
-    recent_free(&s->recent);
-    fanouts_free(s);
-    queue_table_free(&s->queue);
+    tables_free(s);
     summaries_free(s);
-    free(s->straddles);
     free(s->uploads.at);
     bytes_free(&s->scratch);
     bytes_free(&s->share);
@@ -161,7 +187,6 @@ enum status store_open_as(struct store **store, struct disk *disk,
     s->now_s = now_s;
     init_lists(s);
     set_defaults(&s->conf);
-    s->next_user = s->next_queue = 1;
     s->summary_bytes = 700;
     s->chain_fold = CHAIN_FOLD;
     s->inline_entries = INLINE_ENTRIES;
@@ -170,9 +195,7 @@ enum status store_open_as(struct store **store, struct disk *disk,
     s->fold_slice = FOLD_SLICE;
     cells_open(&s->users, sizeof(struct user));
     cells_open(&s->mailboxes, sizeof(struct mailbox));
-    status = heads_init(&s->heads, conf->store_id * 0x9e3779b97f4a7c15u);
-    if (status == STATUS_OK)
-        status = recent_init(&s->recent);
+    status = tables_init(s);
     if (status == STATUS_OK)
         status = summaries_init(s);
     if (status == STATUS_OK)

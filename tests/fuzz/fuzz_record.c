@@ -33,6 +33,14 @@ static enum status on_piece(void *arg, struct slice piece)
     return on_replay(arg, &(struct log_record){.payload = piece});
 }
 
+static enum status on_forget(void *arg)
+{
+    struct replayed *r = arg;
+
+    *r = (struct replayed){0}; /* pieces come before records */
+    return STATUS_OK;
+}
+
 static void on_problem(
     void *arg, const char *file, uint64_t offset, uint64_t bytes, const char *what)
 {
@@ -134,8 +142,11 @@ static enum status open_once(struct memdisk *m, struct replayed *r, uint64_t *cu
         .segment_bytes = SEGMENT,
         .batch_bytes = 4096,
         .in_flight = 2};
-    struct log_start start = {
-        .piece = on_piece, .replay = on_replay, .arg = r, .accept_loss = true};
+    struct log_start start = {.piece = on_piece,
+        .forget = on_forget,
+        .replay = on_replay,
+        .arg = r,
+        .accept_loss = true};
     struct log *log;
 
     *r = (struct replayed){0};

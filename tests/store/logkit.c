@@ -60,6 +60,16 @@ static enum status on_piece(void *arg, struct slice piece)
     return STATUS_OK;
 }
 
+static enum status on_forget(void *arg)
+{
+    struct kit *k = arg;
+
+    for (unsigned i = 0; i < k->covered && i < k->count; i++)
+        k->records[i].seen = false;
+    k->covered = 0;
+    return STATUS_OK;
+}
+
 static enum status on_replay(void *arg, const struct log_record *record)
 {
     struct kit *k = arg;
@@ -149,6 +159,7 @@ enum status kit_open(struct kit *k)
 
     k->start = (struct log_start){
         .piece = on_piece,
+        .forget = on_forget,
         .replay = on_replay,
         .damage = on_damage,
         .arg = k,

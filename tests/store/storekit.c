@@ -138,6 +138,18 @@ void skit_forget_checkpoints(struct skit *k)
     }
 }
 
+void skit_damage_checkpoint(struct skit *k)
+{
+    struct memfile *newest = NULL;
+
+    for (struct memfile *f = k->disk.files; f; f = f->next)
+        if (f->linked && strncmp(f->name, "checkpoint", 10) == 0 &&
+            (!newest || strcmp(f->name, newest->name) > 0))
+            newest = f;
+    if (newest && newest->bytes)
+        memdisk_flip(newest, memdisk_draw(&k->disk, newest->bytes * 8));
+}
+
 /* --- messages --- */
 
 char *skit_body(const char *tag, unsigned bytes)

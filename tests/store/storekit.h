@@ -35,6 +35,8 @@ void skit_die(struct skit *k, bool power);
 
 /* Takes the checkpoints away: the log alone suffices. */
 void skit_forget_checkpoints(struct skit *k);
+/* Damages one bit of the newest, anywhere. */
+void skit_damage_checkpoint(struct skit *k);
 
 /* One turn and one landing. */
 void skit_turn(struct skit *k);

@@ -839,6 +839,7 @@ static void big_checkpoint_comes_back_in_order(void **state)
     struct kit *k = *state;
     char *piece = calloc(1, CHECKPOINT_PIECE_MAX + 1);
     struct log_start start = {.piece = on_big_piece};
+    uint64_t bytes;
 
     kit_open_settled(k);
     kit_fill(k, 20, 100);
@@ -860,9 +861,12 @@ static void big_checkpoint_comes_back_in_order(void **state)
     kit_settle(k);
     assert_int_equal(k->checkpoint_status, STATUS_OK);
     kit_close(k);
+    bytes = memdisk_find(&k->disk, "checkpoint-00000001")->bytes;
     pieces_seen = 0;
+    k->disk.read_bytes = 0;
     assert_int_equal(log_open(&k->log, &k->disk.disk, &k->conf, &start), STATUS_OK);
     assert_int_equal(pieces_seen, 12);
+    assert_true(k->disk.read_bytes < bytes + bytes / 4); /* it is read once */
     kit_close(k);
     free(piece);
 }

@@ -859,8 +859,11 @@ static void restart(struct run *r)
     }
     r->kit.disk.fault = (struct memdisk_fault){0};
     r->kit.damages = 0;
-    if (draw(r, 5) == 0)
+    how = (unsigned)draw(r, 5);
+    if (how == 0)
         skit_forget_checkpoints(&r->kit);
+    else if (how == 1)
+        skit_damage_checkpoint(&r->kit);
     r->kit.now_s += (int64_t)draw(r, 5) - 2;
     open_store(r);
     assert_true(reconcile(r));

@@ -192,13 +192,16 @@ static bool sweep_one(struct log *log, struct recovery *r)
  * epoch say where the ones before were cut. */
 static void sweep(struct log *log, struct recovery *r)
 {
-    for (unsigned i = 0; i < r->segment_count && log->debris_count < DEBRIS_MAX; i++)
-        if (!belongs(&r->segments[i])) {
-            log->debris[log->debris_count++] = r->segments[i].number;
-            r->segments[i].state = FOUND_LIVE; /* done with */
-        }
-    while (sweep_one(log, r))
-        ;
+    for (unsigned i = 0; i < r->segment_count; i++) {
+        uint32_t number = r->segments[i].number;
+
+        if (belongs(&r->segments[i]))
+            continue;
+        if (log->debris_count < DEBRIS_MAX)
+            log->debris[log->debris_count++] = number;
+        else
+            remove_now(log, SEGMENT_NAME, number);
+    }
     for (unsigned i = 0; i < r->checkpoint_count; i++)
         if (r->checkpoints[i].number != log->kept[0].number &&
             r->checkpoints[i].number != log->kept[1].number)

@@ -8,14 +8,14 @@
 #include "server/accounts.h"
 #include "server/thread.h"
 
-/* Takes a reference on the snapshot for the thread (t->accounts). False: no memory. */
-bool admin_open(struct thread *t, struct accounts *accounts);
+/* There are no accounts yet. False: no memory. */
+bool admin_open(struct thread *t);
 /* No check waits any longer: all end with AUTH_BUSY. */
 void admin_stopping(struct thread *t);
 void admin_close(struct thread *t);
 
-/* Swaps the snapshot; logins whose account has changed are ended, a few a turn. On the
- * thread. Takes a reference. */
+/* Swaps the snapshot (t->accounts); logins whose account has changed are ended, a few a
+ * turn. On the thread. Takes a reference. The first one comes before anybody asks. */
 void admin_swap(struct thread *t, struct accounts *accounts);
 
 struct admin_stats {

@@ -20,6 +20,7 @@
 #include "server/process.h"
 #include "server/queue.h"
 #include "server/sessions.h"
+#include "server/shard.h"
 #include "server/tls.h"
 
 enum {
@@ -68,12 +69,13 @@ static void on_recovered(struct thread *t, unsigned left)
  * must not be met by whoever gets the name next. */
 static void thread_recover(struct thread *t)
 {
+    admin_swap(t, serving->accounts);
     delivery_recover(t, on_recovered);
 }
 
 static bool thread_open(struct thread *t)
 {
-    return logger_attach() && admin_open(t, serving->accounts);
+    return logger_attach() && admin_open(t);
 }
 
 static void thread_stopping(struct thread *t)
@@ -279,6 +281,18 @@ static bool load_accounts(struct serve *s)
     return true;
 }
 
+/* A store that is there is opened while accounts are loaded: with a million users each
+ * takes half of a start. One that is new is not made before they are good. */
+static bool first_accounts(struct serve *s)
+{
+    return data_exists(s->config->data) || load_accounts(s);
+}
+
+static bool other_accounts(struct serve *s)
+{
+    return s->accounts || load_accounts(s);
+}
+
 /* Without authorities of the system hops whose certificate has to be checked are refused,
  * and mail to them waits. */
 static bool load_authorities(const struct config *c)
@@ -298,11 +312,7 @@ static bool open_control(struct serve *s)
     char buffer[WHY_MAX];
     struct out why = out_of(buffer, sizeof buffer);
     struct control_conf conf = {s->config, s->process, s->accounts};
-    char text[WHY_MAX] = "";
 
-    /* First the lock: the socket of a server that runs here must not be replaced. */
-    if (!process_take_data(s->process, text, sizeof text))
-        return fail(slice_str(text));
     if (!control_load_tls(s->config, s->process, &why))
         return fail(out_slice(&why));
     s->control = control_open(&conf, &why);
@@ -388,6 +398,14 @@ static bool open_process(struct serve *s)
     return s->process || fail(slice_str(why));
 }
 
+/* Before the control socket, for that of a server that runs here must not be replaced. */
+static bool recover(struct serve *s)
+{
+    char why[WHY_MAX] = "";
+
+    return process_recover(s->process, why, sizeof why) || fail(slice_str(why));
+}
+
 static bool start_process(struct serve *s)
 {
     char why[WHY_MAX] = "";
@@ -404,9 +422,10 @@ static bool start_process(struct serve *s)
 static bool serve(struct serve *s)
 {
     raise_descriptors(s->config);
-    if (!enter(s->config) || !load_accounts(s) || !load_authorities(s->config) ||
-        !open_process(s) || !drop(s->config) || !make_folder(s->config) ||
-        !open_control(s) || !start_process(s) || !write_ports(s->config))
+    if (!enter(s->config) || !first_accounts(s) || !load_authorities(s->config) ||
+        !open_process(s) || !drop(s->config) || !make_folder(s->config) || !recover(s) ||
+        !other_accounts(s) || !open_control(s) || !start_process(s) ||
+        !write_ports(s->config))
         return false;
     say_ready(s);
     notify_send("READY=1");

@@ -24,7 +24,7 @@ struct control_conf {
     struct accounts *accounts; /* the first snapshot; control takes over the reference */
 };
 
-/* Opens the socket, in place of one that a server left behind (process_take_data() has
+/* Opens the socket, in place of one that a server left behind (process_recover() has
  * made sure that none runs), and the signals (SIGTERM, SIGINT, SIGHUP, which must be
  * blocked). NULL: `why`. */
 struct control *control_open(const struct control_conf *conf, struct out *why);

@@ -384,6 +384,15 @@ static bool open_store(
     return false;
 }
 
+bool data_exists(const char *path)
+{
+    char name[DATA_PATH_MAX];
+    struct stat st;
+    int n = snprintf(name, sizeof name, "%s/store", path);
+
+    return n > 0 && (size_t)n < sizeof name && stat(name, &st) == 0;
+}
+
 struct data_folder *data_open(
     const char *path, unsigned shards, unsigned preset, char *why, size_t cap)
 {

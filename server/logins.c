@@ -138,7 +138,7 @@ static void sweep(struct timer *timer)
 
 /* --- the thread's share ------------------------------------------------ */
 
-bool admin_open(struct thread *t, struct accounts *accounts)
+bool admin_open(struct thread *t)
 {
     struct admin *a = calloc(1, sizeof *a);
 
@@ -154,7 +154,6 @@ bool admin_open(struct thread *t, struct accounts *accounts)
     list_init(&a->waiting[0]);
     list_init(&a->waiting[1]);
     t->admin = a;
-    t->accounts = accounts_take(accounts);
     return true;
 }
 

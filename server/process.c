@@ -84,15 +84,21 @@ void process_run_all(struct process *p, thread_fn *fn, void *arg)
         process_run(p, i, fn, arg);
 }
 
-/* On all threads at once. */
-void process_run_parallel(struct process *p, thread_fn *fn, void *arg)
+/* On all threads at once; what was begun before has ended then. */
+static void begin_parallel(struct process *p, thread_fn *fn, void *arg)
 {
     static struct request requests[THREADS_MAX];
 
+    wait_all(p);
     for (unsigned i = 0; i < p->started; i++) {
         requests[i] = (struct request){.fn = fn, .arg = arg};
         post_request(p, i, &requests[i]);
     }
+}
+
+void process_run_parallel(struct process *p, thread_fn *fn, void *arg)
+{
+    begin_parallel(p, fn, arg);
     wait_all(p);
 }
 
@@ -354,7 +360,7 @@ void process_recovered(struct thread *t)
     landed(t->process);
 }
 
-bool process_take_data(struct process *p, char *why, size_t cap)
+bool process_recover(struct process *p, char *why, size_t cap)
 {
     if (!p->conf.data || p->folder)
         return true;
@@ -363,15 +369,15 @@ bool process_take_data(struct process *p, char *why, size_t cap)
         return false;
     p->shard_count = data_layout(p->folder)->shards;
     p->slots = data_layout(p->folder)->slots;
+    begin_parallel(p, open_shards, NULL);
     return true;
 }
 
 bool process_start(struct process *p, char *why, size_t cap)
 {
-    if (!process_take_data(p, why, cap))
+    if (!process_recover(p, why, cap))
         return false;
-    if (p->folder)
-        process_run_parallel(p, open_shards, NULL);
+    wait_all(p);
     if (!p->failed && p->conf.thread_recover)
         process_run_parallel(p, recover, NULL);
     if (!p->failed)

@@ -1,8 +1,8 @@
 /* process.h -- the threads of one server, from start to stop.
  *
- *   process_open: bind, make the threads --> process_take_data: lock and read DATA -->
- *   process_start: recover all shards in parallel, then listen --> ... --> process_stop:
- *   drain, close the stores
+ *   process_open: bind, make the threads --> process_recover: lock and read DATA, begin
+ *   to recover all shards in parallel --> process_start: they are, listen --> ... -->
+ *   process_stop: drain, close the stores
  *
  * All of it is called by one control thread (main), which otherwise sleeps and takes the
  * signals; the threads have them blocked. Nothing here is called by the threads.
@@ -73,13 +73,14 @@ struct process_conf {
 /* NULL: `why` says in one line what is wrong (port in use, io_uring not allowed ...).
  * Ports are bound, nothing listens yet; after it root may be dropped. */
 struct process *process_open(const struct process_conf *conf, char *why, size_t cap);
-/* From now on the folder is ours alone: before anything in it is touched. False: as
- * above (another server has it); process_stop() is still owed. Else process_start() does
- * it. */
-bool process_take_data(struct process *p, char *why, size_t cap);
+/* From now on the folder is ours alone: before anything in it is touched. Its stores are
+ * recovered beside what the caller does meanwhile. False: as above (another server has
+ * it); process_stop() is still owed. Else process_start() does it. */
+bool process_recover(struct process *p, char *why, size_t cap);
 /* For thread_recover(), on the same thread. */
 void process_recovered(struct thread *t);
-/* Recovers the stores, then listens. False: as above; process_stop() is still owed. */
+/* Listens once the stores are recovered. False: as above; process_stop() is still owed.
+ */
 bool process_start(struct process *p, char *why, size_t cap);
 /* Takes a piece of the memory that deliveries will want (store_fill_recent()); false: all
  * is there. After process_start(), for taking it is half of what a start costs. */

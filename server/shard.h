@@ -28,6 +28,9 @@ struct data_layout {
     uint16_t slots[DATA_SLOTS]; /* slot -> shard */
 };
 
+/* Is there a store in DATA? */
+bool data_exists(const char *path);
+
 struct data_folder; /* open and locked */
 
 /* Locks DATA, making it, and a store of `shards` shards (0: `preset`), if it is new. With

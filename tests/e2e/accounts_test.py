@@ -324,6 +324,39 @@ def mistakes():
     shutil.rmtree(s.folder, ignore_errors=True)
 
 
+def bad_users():
+    """The store is opened while the users file is read; one that is bad does not harm it, and makes none."""
+    def refused(what):
+        p = subprocess.run(s.command(), capture_output=True, text=True, timeout=120, check=False)
+        check("a bad users file ends a start " + what,
+              p.returncode == 1 and p.stderr.count("not-started") == 1 and "has a line already" in p.stderr, p)
+
+    def write(text):
+        with open(s.users_file, "w", encoding="utf-8") as f:
+            f.write(text)
+
+    s = Server(users=2, tls=False)
+    good = "".join("%s:{PLAIN}pw\n" % u for u in s.users)
+    write(good * 2)
+    refused("of a new store")
+    check("no store was made for it", not os.path.exists(os.path.join(s.data, "store")))
+    write(good)
+    s.start()
+    for u in s.users:
+        s.send([u], LARGE)
+    s.kill()
+    write(good * 2)
+    refused("of a store")
+    write(good)
+    before = len(s.log_text())
+    s.start()
+    recovered = [line for line in s.log_text()[before:].splitlines() if " recovered " in line]
+    check("the start after it follows a clean stop", len(recovered) == 2 and all(" records=0 " in r for r in recovered), recovered)
+    check("the mail is there", all(s.imap(u).select()[1] == [b"1"] for u in s.users))
+    s.stop()
+    shutil.rmtree(s.folder, ignore_errors=True)
+
+
 def while_it_starts():
     """The accounts are read, and nobody can be told of new ones yet."""
     s = Server(users=1)
@@ -345,6 +378,7 @@ def main():
     unprivileged()
     two_servers()
     mistakes()
+    bad_users()
     while_it_starts()
     certificates()
     with Server(users=4, flags=["--unlimited-from", "127.0.0.0/8"]) as s:

@@ -238,8 +238,9 @@ static int open_all(void **state)
     for (unsigned i = 0; i < 2; i++) {
         threads[i] =
             (struct thread){.index = i, .config = config, .now_ns = 1000 * 1000 * MS};
-        if (!admin_open(&threads[i], accounts))
+        if (!admin_open(&threads[i]))
             return -1;
+        admin_swap(&threads[i], accounts);
     }
     return 0;
 }

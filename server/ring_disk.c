@@ -22,6 +22,7 @@ struct ring_disk {
     struct thread *thread;
     int folder;
     bool zero;
+    bool starting;  /* ring_disk_starts() */
     int open_flags; /* O_DIRECT, where the file system takes it */
 };
 
@@ -172,29 +173,28 @@ static int32_t links_of(const struct ring_disk *d, const char *name)
     return (int32_t)st.st_nlink;
 }
 
-static void work(struct job *job)
+static int32_t open_name(const struct ring_disk *d, const char *name, bool once)
 {
-    struct disk_job *j = container_of(job, struct disk_job, job);
-    int fd;
+    int flags = O_RDONLY | O_CLOEXEC | (once ? d->open_flags : 0);
+    int fd = openat(d->folder, name, flags);
 
-    switch (j->op->call) {
+    return fd < 0 ? -errno : fd;
+}
+
+/* Takes as long as it takes. */
+static int32_t perform(const struct ring_disk *d, const struct disk_op *op)
+{
+    switch (op->call) {
     case DISK_CREATE:
-        j->res = create(j->disk, j->op->name, j->op->bytes);
-        return;
+        return create(d, op->name, op->bytes);
     case DISK_OPEN:
-        fd = openat(j->disk->folder, j->op->name,
-            O_RDONLY | O_CLOEXEC | (j->op->once ? j->disk->open_flags : 0));
-        j->res = fd < 0 ? -errno : fd;
-        return;
+        return open_name(d, op->name, op->once);
     case DISK_CLOSE:
-        j->res = close(j->op->file) == 0 || errno == EINTR ? 0 : -errno;
-        return;
+        return close(op->file) == 0 || errno == EINTR ? 0 : -errno;
     case DISK_REMOVE:
-        j->res = remove_name(j->disk, j->op->name);
-        return;
+        return remove_name(d, op->name);
     case DISK_LINKS:
-        j->res = links_of(j->disk, j->op->name);
-        return;
+        return links_of(d, op->name);
     case DISK_COMMIT:
     case DISK_WRITE:
     case DISK_SYNC:
@@ -202,6 +202,14 @@ static void work(struct job *job)
         break;
     }
     CHECK(false); /* the others are for the ring */
+    return -EINVAL;
+}
+
+static void work(struct job *job)
+{
+    struct disk_job *j = container_of(job, struct disk_job, job);
+
+    j->res = perform(j->disk, j->op);
 }
 
 static void on_worked(struct job *job)
@@ -250,7 +258,10 @@ static void submit(struct disk *disk, struct disk_op *op)
     case DISK_CLOSE:
     case DISK_REMOVE:
     case DISK_LINKS:
-        give_to_worker(d, op);
+        if (d->starting)
+            op_post(&d->thread->ready, &op->op, perform(d, op));
+        else
+            give_to_worker(d, op);
         return;
     }
 }
@@ -365,6 +376,11 @@ struct disk *ring_disk_open(
         process_log(t, 5, "disk-buffered", text);
     }
     return &d->disk;
+}
+
+void ring_disk_starts(struct disk *disk, bool starting)
+{
+    disk_of(disk)->starting = starting;
 }
 
 void ring_disk_close(struct disk *disk)

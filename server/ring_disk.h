@@ -13,5 +13,8 @@
  * change no metadata. NULL: `why`. */
 struct disk *ring_disk_open(
     struct thread *t, const char *path, bool zero, char *why, size_t cap);
+/* While a store is opened the thread waits for every file in any case: what blocks is
+ * done by itself then, for a worker costs two switches of threads. */
+void ring_disk_starts(struct disk *disk, bool starting);
 /* With nothing in flight. */
 void ring_disk_close(struct disk *disk);

@@ -88,7 +88,9 @@ static bool open_one(struct shard *s, char *why, size_t cap)
     s->disk = ring_disk_open(s->thread, path, p->conf.segment_zero, why, cap);
     if (!s->disk)
         return false;
+    ring_disk_starts(s->disk, true);
     status = store_open(&s->store, s->disk, &conf, clock_wall_s());
+    ring_disk_starts(s->disk, false);
     if (status == STATUS_OK)
         return true;
     s->store = NULL;

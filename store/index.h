@@ -191,8 +191,11 @@ struct store {
     unsigned page_entries;   /* PAGE_ENTRIES, … */
     int turn_budget;         /* TURN_BUDGET; tests have them lower */
     int fold_slice;          /* FOLD_SLICE; likewise */
-    struct content *dead;    /* contents that are being freed */
-    uint64_t index_used;     /* bytes of memory of loaded users */
+    struct list dead_users;  /* those that are being freed */
+    struct content *dead_contents;
+    uint64_t index_used;   /* bytes of memory of users, the dead included */
+    uint64_t dead_bytes;   /* of them */
+    uint64_t index_before; /* bytes at the end of the last dead_step() */
     uint64_t loaded;
     uint64_t users_read, users_evicted; /* since the start */
 

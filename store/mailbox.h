@@ -131,10 +131,10 @@ void mailbox_recount(struct mailbox *m);
 
 struct content *content_new(const struct store *s);
 void content_free(struct content *c);
-/* Frees it bit by bit: a large mailbox takes longer than a turn should. */
+/* Has it freed by dead_step(); until then its memory counts as the store's. */
 void content_bury(struct store *s, struct content *c);
-/* A slice of that; false while there is more. */
-bool contents_step(struct store *s);
+/* Frees a page of what was buried; false: there is nothing more. */
+bool content_free_piece(struct store *s);
 size_t content_memory(const struct content *c);
 
 /* Where an entry is. page == page_count: past the last. */

@@ -99,7 +99,7 @@ static void load_end(struct content_load *l, enum status status)
         say_damaged(m);
     }
     if (m->content != l->content)
-        content_free(l->content);
+        content_bury(u->store, l->content);
     list_remove(&l->link);
     free(l);
     m->load = NULL;

@@ -1,9 +1,6 @@
 #include "store/mailbox.h"
 
-enum {
-    PAGE_FIRST = 8,  /* room of a page that has just begun */
-    FREE_TURN = 128, /* pages of dead mailboxes given back in one turn */
-};
+enum { PAGE_FIRST = 8 }; /* room of a page that has just begun */
 
 struct content *content_new(const struct store *s)
 {
@@ -33,25 +30,37 @@ void content_free(struct content *c)
 
 void content_bury(struct store *s, struct content *c)
 {
+    size_t bytes;
+
     if (!c)
         return;
-    c->next_dead = s->dead;
-    s->dead = c;
+    c->next_dead = s->dead_contents;
+    s->dead_contents = c;
+    bytes = content_memory(c);
+    s->index_used += bytes;
+    s->dead_bytes += bytes;
 }
 
-bool contents_step(struct store *s)
+bool content_free_piece(struct store *s)
 {
-    for (int i = 0; s->dead && i < FREE_TURN; i++) {
-        struct content *c = s->dead;
+    struct content *c = s->dead_contents;
+    size_t bytes;
 
-        if (c->page_count) {
-            free(c->pages[--c->page_count].at);
-            continue;
-        }
-        s->dead = c->next_dead;
+    if (!c)
+        return false;
+    if (c->page_count) {
+        struct page *last = &c->pages[--c->page_count];
+
+        bytes = last->cap * sizeof *last->at;
+        free(last->at);
+    } else {
+        bytes = content_memory(c);
+        s->dead_contents = c->next_dead;
         content_free(c);
     }
-    return !s->dead;
+    s->index_used -= bytes;
+    s->dead_bytes -= bytes;
+    return true;
 }
 
 size_t content_memory(const struct content *c)

@@ -141,6 +141,7 @@ static void init_lists(struct store *s)
     list_init(&s->waiting);
     list_init(&s->again);
     list_init(&s->lru);
+    list_init(&s->dead_users);
     list_init(&s->loads);
     list_init(&s->content_loads);
     list_init(&s->folds);
@@ -220,7 +221,7 @@ void store_close(struct store *s)
     while ((link = list_pop(&s->lru)))
         user_drop(container_of(link, struct user, link));
     CHECK(s->loaded == 0); /* users that are still open */
-    while (!contents_step(s))
+    while (!dead_step(s))
         ;
     log_close(s->log);
     checkpoint_free(s);

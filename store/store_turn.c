@@ -218,7 +218,7 @@ bool store_turn(struct store *s, int64_t now_s)
     idle &= folds_step(s);
     fanouts_step(s);
     users_evict(s);
-    idle &= contents_step(s);
+    idle &= dead_step(s);
     idle &= compact_step(s);
     idle &= checkpoint_step(s);
     answer(s);

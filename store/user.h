@@ -2,7 +2,8 @@
  *
  *      head --load--> USER_STATE, then the chain of records after it
  *           <--fold-- dirty pages, mailbox states, USER_STATE
- *           <--drop-- nothing is written: state and chain are on the disk
+ *           <--drop-- nothing is written: state and chain are on the disk;
+ *                     what he had in memory is freed mailbox by mailbox
  *
  * Private to the store.
  */
@@ -39,10 +40,11 @@ struct fold;
 struct user {
     struct store *store;
     struct head *head; /* NULL when removed */
-    struct list link;  /* in store->lru while it can be evicted */
+    struct list link;  /* in store->lru while it can be evicted; when dead: see there */
     uint64_t id;
     bool loading;
     bool removed;
+    bool dead;           /* in store->dead_users: nothing leads to him any more */
     bool half;           /* a record is applied in part: nothing may be folded */
     bool relocated;      /* an entry that names the segment being compacted was copied */
     uint32_t pins;       /* handles, mailboxes open, requests, fold, compaction */
@@ -91,6 +93,8 @@ void user_unpin(struct user *u);
 void user_drop(struct user *u);
 /* Evicts cold users while the index is over its budget. */
 void users_evict(struct store *s);
+/* Frees a slice of what was dropped; false while there is more. */
+bool dead_step(struct store *s);
 void user_memory(struct user *u, int64_t by);
 /* The load has ended. */
 void user_loaded(struct user *u, enum status status);

@@ -1,6 +1,10 @@
 #include "store/mailbox.h"
 
-enum { USER_NAME_MAX = 1024, EVICT_TURN = 64 };
+enum {
+    USER_NAME_MAX = 1024,
+    EVICT_TURN = 64,
+    FREE_TURN = 128, /* pages and mailboxes freed in one turn, at least */
+};
 
 /* --- memory --- */
 
@@ -8,6 +12,8 @@ void user_memory(struct user *u, int64_t by)
 {
     u->memory += (uint64_t)by;
     u->store->index_used += (uint64_t)by;
+    if (u->dead)
+        u->store->dead_bytes += (uint64_t)by;
 }
 
 void mailbox_recount(struct mailbox *m)
@@ -60,31 +66,62 @@ struct user *user_new(struct store *s, struct head *head)
     return u;
 }
 
-static void user_free(struct user *u)
+/* He is freed by dead_step(): an account may have thousands of mailboxes. */
+static void user_bury(struct user *u)
 {
     struct store *s = u->store;
 
     CHECK(!u->pins && !u->fold && list_empty(&u->waiters));
     list_remove(&u->link);
-    for (unsigned i = 0; i < u->name_count; i++)
-        mailbox_free(u->names[i]);
     renaming_free(u);
-    lost_drop(u->losing);
     load_free(u);
+    u->dead = true;
+    s->dead_bytes += u->memory;
+    s->loaded--;
+    list_add(&s->dead_users, &u->link);
+}
+
+/* Frees a mailbox of him, or him when none is left. */
+static void user_free_piece(struct user *u)
+{
+    struct store *s = u->store;
+
+    if (u->name_count) {
+        mailbox_free(u->names[--u->name_count]);
+        return;
+    }
+    list_remove(&u->link);
+    lost_drop(u->losing);
     bytes_free(&u->held.bytes);
     bytes_free(&u->freed.bytes);
     free(u->names);
     free(u->ids);
-    s->loaded--;
     user_memory(u, -(int64_t)u->memory);
     cell_give(&s->users, u);
+}
+
+/* Each turn gives back as much as has come since the last one, so nothing grows while
+ * something waits here; and some more, so that this has an end. */
+bool dead_step(struct store *s)
+{
+    struct list *users = &s->dead_users;
+
+    for (int i = 0; i < FREE_TURN || s->index_used > s->index_before; i++) {
+        if (content_free_piece(s))
+            continue;
+        if (list_empty(users))
+            break;
+        user_free_piece(container_of(users->next, struct user, link));
+    }
+    s->index_before = s->index_used;
+    return list_empty(users) && !s->dead_contents;
 }
 
 void user_drop(struct user *u)
 {
     if (u->head)
         u->head->user = NULL;
-    user_free(u);
+    user_bury(u);
 }
 
 void user_pin(struct user *u)
@@ -100,7 +137,7 @@ void user_unpin(struct user *u)
         return;
     u->used_turn = u->store->turns;
     if (u->removed)
-        user_free(u);
+        user_bury(u);
     else
         list_add(&u->store->lru, &u->link);
 }
@@ -136,7 +173,7 @@ void users_evict(struct store *s)
 {
     uint64_t room = room_for_users(s);
 
-    for (int i = 0; i < EVICT_TURN && s->index_used > room; i++) {
+    for (int i = 0; i < EVICT_TURN && s->index_used - s->dead_bytes > room; i++) {
         struct list *link = list_pop(&s->lru);
         struct user *u;
 

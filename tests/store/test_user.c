@@ -556,6 +556,110 @@ static void heads_and_loaded_users_share_memory(void **state)
     assert_true(s->index_used <= heads / 4);
 }
 
+static void create_many(struct skit *k, struct user *u, unsigned count)
+{
+    struct mailbox_op *ops = calloc(count, sizeof *ops);
+    char(*names)[16] = calloc(count, sizeof *names);
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(names[i], sizeof names[i], "m%u", i);
+        ops[i] = (struct mailbox_op){
+            .change = MAILBOX_CREATE, .name = slice_str(names[i]), .op.done = skit_done};
+        mailbox_change(u, &ops[i]);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        skit_run(k, &ops[i].op);
+        assert_int_equal(skit_status(&ops[i].op), STATUS_OK);
+    }
+    free(names);
+    free(ops);
+}
+
+/* Turns until the user is on the disk only, and what he had in memory waits. */
+static void evict_one(struct skit *k, const char *name)
+{
+    struct head *head = heads_find(&k->store->heads, slice_str(name));
+
+    k->store->conf.index_bytes = 1;
+    for (int i = 0; head->user && i < 1000; i++)
+        skit_turn(k);
+    k->store->conf.index_bytes = 8 << 20;
+    assert_null(head->user);
+    assert_true(k->store->dead_bytes > 0);
+}
+
+/* What he had is counted until it is freed, and he may come back before. */
+static void an_evicted_user_is_freed_bit_by_bit(void **state)
+{
+    enum { MANY = 2000 };
+    struct skit *k = *state;
+    struct store *s = k->store;
+    struct user *u = make(k, "a@x");
+    uint64_t all, hash;
+    unsigned turns = 0;
+
+    create_many(k, u, MANY);
+    user_close(u);
+    skit_settle(k);
+    hash = skit_hash_user(k, "a@x");
+    skit_settle(k);
+    all = s->index_used;
+    evict_one(k, "a@x");
+    assert_true(s->index_used > all * 3 / 4);
+    for (uint64_t before; s->dead_bytes; turns++) {
+        before = s->index_used;
+        skit_turn(k);
+        assert_true(before - s->index_used < all / 4);
+    }
+    assert_true(turns > 4);
+    assert_int_equal(s->index_used, 0);
+    skit_hash_user(k, "a@x");
+    evict_one(k, "a@x");
+    assert_true(hash == skit_hash_user(k, "a@x"));
+}
+
+/* Who comes meanwhile takes no more than what is given back. */
+static void memory_does_not_grow_while_some_is_freed(void **state)
+{
+    enum { MANY = 2000, OTHERS = 4 };
+    static const char *const names[] = {"b@x", "c@x", "d@x", "e@x"};
+    struct user_open others[OTHERS] = {0};
+    struct skit *k = *state;
+    struct store *s = k->store;
+    struct user *u = make(k, "a@x");
+    uint64_t most;
+    unsigned turns = 0;
+
+    create_many(k, u, MANY);
+    user_close(u);
+    for (unsigned i = 0; i < OTHERS; i++) {
+        u = make(k, names[i]);
+        create_many(k, u, MANY / OTHERS);
+        user_close(u);
+    }
+    skit_settle(k);
+    s->conf.index_bytes = 1;
+    skit_settle(k);
+    assert_int_equal(s->index_used, 0);
+    s->conf.index_bytes = 8 << 20;
+    user_close(skit_open_user(k, "a@x"));
+    evict_one(k, "a@x");
+    most = s->index_used;
+    for (unsigned i = 0; i < OTHERS; i++) {
+        others[i] = (struct user_open){.name = slice_str(names[i]), .op.done = skit_done};
+        user_open(s, &others[i]);
+    }
+    for (; s->dead_bytes; turns++) {
+        skit_turn(k);
+        assert_true(s->index_used <= most || !s->dead_bytes);
+    }
+    assert_true(turns > 2);
+    for (unsigned i = 0; i < OTHERS; i++) {
+        skit_run(k, &others[i].op);
+        user_close(others[i].user);
+    }
+}
+
 /* Loads the user from the disk; how many reads that took. */
 static uint64_t reads_to_load(struct skit *k, const char *name)
 {
@@ -705,6 +809,8 @@ int main(void)
         TEST(a_move_in_slices_takes_all),
         TEST(what_is_held_counts),
         TEST(heads_and_loaded_users_share_memory),
+        TEST(an_evicted_user_is_freed_bit_by_bit),
+        TEST(memory_does_not_grow_while_some_is_freed),
         TEST(a_chain_is_followed_through_the_page_cache),
         TEST(who_was_in_memory_comes_back_by_few_reads),
         TEST(a_delivery_loads_nobody),

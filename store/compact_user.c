@@ -236,7 +236,7 @@ static bool state_here(const struct mover *mv)
             (m->content && segments_have(m->content->left, segment)))
             return true;
         for (uint32_t k = 0; m->content && k < m->content->page_count; k++)
-            if (PLACE_SEGMENT(m->content->pages[k].place) == segment)
+            if (PLACE_SEGMENT(m->content->pages[k].record.place) == segment)
                 return true;
     }
     return false;

@@ -19,10 +19,11 @@ struct page {
     uint32_t count, cap;
     uint32_t before;         /* messages in the pages before; see content.summed */
     uint32_t doomed;         /* entries with an expunge on its way */
-    uint32_t bytes;          /* payload of its record */
-    uint64_t place;          /* of its record; 0: none */
     uint64_t changed_modseq; /* at least the highest of a change of flags */
-    bool dirty;
+    /* Its record, as the directory on disk names it; place 0: it has none. Here, so that
+     * the directory can be written without a look at the entries. */
+    struct rec_page_ref record;
+    bool dirty; /* differs from the record */
 };
 
 struct keywords {
@@ -172,6 +173,8 @@ bool content_append_page(struct content *c, struct slice entries);
 void content_remove(struct content *c, struct spot s, uint32_t n);
 /* Joins small neighbours. */
 void content_tidy(struct content *c);
+/* The page is what this record holds. */
+void page_recorded(struct page *p, uint64_t place, uint32_t bytes);
 /* The page's record, if it has one, is named no more. */
 void page_forget(struct content *c, struct page *p);
 

@@ -244,8 +244,7 @@ static enum status take_page(struct content_load *l, const struct page_slot *slo
         return STATUS_CORRUPT;
     TRY(take_entries(l, p.entries));
     page = &l->content->pages[l->content->page_count - 1];
-    page->place = ref->place;
-    page->bytes = (uint32_t)r->payload.len;
+    page_recorded(page, ref->place, (uint32_t)r->payload.len);
     segments_add(&l->segments, ref->place);
     return STATUS_OK;
 }

@@ -262,12 +262,23 @@ bool content_append_page(struct content *c, struct slice entries)
 
 /* --- removing --- */
 
+void page_recorded(struct page *p, uint64_t place, uint32_t bytes)
+{
+    p->record = (struct rec_page_ref){.place = place,
+        .bytes = bytes,
+        .count = p->count,
+        .first = p->at[0].uid,
+        .last = page_last_uid(p)};
+    p->dirty = false;
+}
+
 void page_forget(struct content *c, struct page *p)
 {
-    if (p->place)
-        freed_add(&c->dropped, PLACE_SEGMENT(p->place), record_span(p->bytes));
-    segments_add(&c->left, p->place);
-    p->place = 0;
+    if (p->record.place)
+        freed_add(
+            &c->dropped, PLACE_SEGMENT(p->record.place), record_span(p->record.bytes));
+    segments_add(&c->left, p->record.place);
+    p->record.place = 0;
 }
 
 static void page_remove(struct content *c, uint32_t at)

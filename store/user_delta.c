@@ -71,9 +71,9 @@ bool tally_step(struct tally *t, struct mailbox *m)
         freed_add_entry(m->user->store, &t->freed, e);
     }
     for (uint32_t i = 0; i < c->page_count; i++)
-        if (c->pages[i].place)
-            freed_add(&t->freed, PLACE_SEGMENT(c->pages[i].place),
-                record_span(c->pages[i].bytes));
+        if (c->pages[i].record.place)
+            freed_add(&t->freed, PLACE_SEGMENT(c->pages[i].record.place),
+                record_span(c->pages[i].record.bytes));
     if (m->state)
         freed_add(&t->freed, PLACE_SEGMENT(m->state), record_span(m->state_bytes));
     t->uid = 0;

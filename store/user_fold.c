@@ -192,7 +192,7 @@ static bool is_inline(const struct mailbox *m)
 
 static bool page_due(const struct fold *f, const struct page *p)
 {
-    return p->dirty || !p->place || in_segment(f, p->place);
+    return p->dirty || !p->record.place || in_segment(f, p->record.place);
 }
 
 static enum status page_write(struct mailbox *m, struct page *p)
@@ -211,9 +211,7 @@ static enum status page_write(struct mailbox *m, struct page *p)
         s, LOG_SHRINK, RECORD_MAILBOX_STATE, STATE_PAGE, pieces, 2, 0, &place));
     log_live(s->log, place, (int64_t)record_span(bytes));
     page_forget(m->content, p);
-    p->place = place;
-    p->bytes = (uint32_t)bytes;
-    p->dirty = false;
+    page_recorded(p, place, (uint32_t)bytes);
     m->content->dirty = true;
     segments_add(&m->segments, place);
     return STATUS_OK;
@@ -239,13 +237,9 @@ static void put_pages(struct bytes *b, const struct content *c)
 {
     for (uint32_t i = 0; i < c->page_count; i++) {
         const struct page *p = &c->pages[i];
-        struct rec_page_ref ref = {.place = p->place,
-            .bytes = p->bytes,
-            .count = p->count,
-            .first = p->at[0].uid,
-            .last = p->at[p->count - 1].uid};
 
-        bytes_put(b, &ref, sizeof ref);
+        CHECK(p->record.place && !p->dirty);
+        bytes_put(b, &p->record, sizeof p->record);
     }
 }
 

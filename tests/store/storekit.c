@@ -416,7 +416,7 @@ static void check_mailbox(struct mailbox *m, uint32_t segment)
 
     assert_true(PLACE_SEGMENT(m->state) != segment);
     for (uint32_t i = 0; i < c->page_count; i++)
-        assert_true(PLACE_SEGMENT(c->pages[i].place) != segment);
+        assert_true(PLACE_SEGMENT(c->pages[i].record.place) != segment);
     for (uint32_t i = 0; i < c->messages; i++) {
         const struct packed_entry *e = content_at(c, i);
 

@@ -439,6 +439,40 @@ static void a_state_in_slices_shows_one_moment(void **state)
     assert_true(hash == skit_hash_user(k, "a@x"));
 }
 
+/* A large mailbox has thousands of pages: what has not changed is not looked at, though
+ * the directory names all of it. */
+static void a_state_names_pages_without_a_look_at_them(void **state)
+{
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    struct mailbox *m = skit_open_mailbox(k, u, "INBOX");
+    struct content *c = m->content;
+    struct packed_entry *first;
+    uint64_t hash, before;
+
+    k->store->inline_entries = 0;
+    c->page_max = 8;
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 100, NULL), STATUS_OK);
+    assert_int_equal(skit_expunge(k, m, 20, 60, true, NULL), STATUS_OK);
+    assert_int_equal(fold_begin(u, 0, NULL), STATUS_OK);
+    skit_settle(k);
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 100, NULL), STATUS_OK);
+    before = m->state;
+    first = c->pages[0].at;
+    c->pages[0].at = NULL;
+    assert_int_equal(fold_begin(u, 0, NULL), STATUS_OK);
+    skit_settle(k);
+    c->pages[0].at = first;
+    assert_true(before && m->state != before);
+    mailbox_close(m);
+    user_close(u);
+    hash = skit_hash_user(k, "a@x");
+    skit_crash(k, true);
+    skit_open(k);
+    assert_true(hash == skit_hash_user(k, "a@x"));
+}
+
 /* A few messages a turn are chosen and marked; who wants them, too, comes too late. */
 static void a_move_in_slices_takes_all(void **state)
 {
@@ -806,6 +840,7 @@ int main(void)
         TEST(keywords_are_limited),
         TEST(eviction_changes_nothing),
         TEST(a_state_in_slices_shows_one_moment),
+        TEST(a_state_names_pages_without_a_look_at_them),
         TEST(a_move_in_slices_takes_all),
         TEST(what_is_held_counts),
         TEST(heads_and_loaded_users_share_memory),

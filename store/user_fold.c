@@ -220,9 +220,12 @@ static enum status page_write(struct mailbox *m, struct page *p)
 static enum status write_pages(struct fold *f, struct mailbox *m)
 {
     struct content *c = m->content;
+    bool small = is_inline(m);
 
-    for (uint32_t k = 0; !is_inline(m) && k < c->page_count; k++) {
-        if (!page_due(f, &c->pages[k]))
+    for (uint32_t k = 0; k < c->page_count; k++) {
+        if (small) /* a state will hold it */
+            c->dirty |= in_segment(f, c->pages[k].record.place);
+        if (small || !page_due(f, &c->pages[k]))
             continue;
         TRY(slice_left(f));
         TRY(page_write(m, &c->pages[k]));

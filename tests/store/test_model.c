@@ -353,9 +353,11 @@ static void ask_deliver(struct run *r, struct request *q)
     store_message(r->kit.store, &q->message);
 }
 
-/* False: there is nothing to do it to. */
+/* False: there is nothing to do it to. What a MOVE that is not answered yet has brought
+ * is left alone: the model has it only then. */
 static bool ask_messages(struct run *r, struct request *q)
 {
+    const struct model_box *box = &r->model.users[q->user].boxes[q->box];
     struct content *c;
     uint32_t last;
 
@@ -364,9 +366,11 @@ static bool ask_messages(struct run *r, struct request *q)
     if (skit_mailbox(&r->kit, q->handle, box_names[q->box], &q->mailbox) != STATUS_OK)
         return false;
     c = q->mailbox->content;
-    if (c->messages == 0)
+    if (c->messages == 0 || box->uid_next < 2)
         return false;
     last = content_at(c, c->messages - 1)->uid;
+    if (last >= box->uid_next)
+        last = box->uid_next - 1;
     q->range.first = 1 + (uint32_t)draw(r, last);
     q->range.last = q->range.first + (uint32_t)draw(r, last - q->range.first + 1);
     q->keyword = slice_str(keyword_names[draw(r, KEYWORDS)]);

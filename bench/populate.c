@@ -28,6 +28,7 @@ enum {
     PASSWORD_MAX = 1024,
     SHARDS_HERE_MAX = 64, /* each is a thread of its own */
     BAR_WIDTH = 30,
+    DRAIN_S = 300, /* for the last users to be put away */
 };
 static const uint64_t messages_max = UINT64_C(1) << 40;
 static const int64_t poll_ns = 100000000, line_ns = 5000000000;
@@ -311,13 +312,17 @@ static bool open_process(struct populate *p)
         .data = plan->data,
         .store = {.segment_bytes = (uint32_t)plan->segment_bytes,
             .recent_bytes = 16 << 20,
-            .index_bytes = 64 << 20,
+            .index_bytes = 1, /* who leaves is put away at once */
+            .folds_max = 512,
             .checkpoint_bytes = UINT64_MAX, /* one, at the end */
             .compact_percent = STORE_COMPACT_NEVER,
             .folders = plan->folders,
             .folder_count = plan->folder_count},
         .log = say,
         .thread_turn = populate_turn,
+        .thread_stopping = populate_stopping,
+        .thread_drained = populate_drained,
+        .drain_s = DRAIN_S,
         .thread_close = populate_end};
 
     p->process = process_open(&conf, p->why, sizeof p->why);

@@ -56,6 +56,10 @@ struct populate_feed;
 bool populate_begin(struct thread *t, const struct populate_plan *plan);
 /* Once a turn; true: another one at once. */
 bool populate_turn(struct thread *t);
+/* Nothing comes any more. */
+void populate_stopping(struct thread *t);
+/* All is durable, and every user has left memory: his state is written. */
+bool populate_drained(const struct thread *t);
 void populate_end(struct thread *t);
 
 struct populate_progress {

@@ -1,7 +1,11 @@
 /* populate_feed.c -- one shard's part of the plan, through the store like any delivery.
  *
  * Enough messages are under way to fill every batch in flight; as each is durable its
- * place is used for the next. Users that get no message are made by opening them. */
+ * place is used for the next.
+ *
+ * Users are in memory from before their first message until after their last, some
+ * thousands at a time: the store writes the state of each as he leaves, as it does with
+ * users who come and go, and nothing of it is read from the disk. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +17,20 @@ enum {
     SLOTS_MIN = 64,
     SLOTS_BYTES = 8 << 20, /* of text, about */
     TURN_STARTS = 256,     /* then the ring has its turn */
+    GROUP = 4096,          /* users who get mail by turns */
+    LEAVING_MAX = 4096,    /* who are in memory still, when the next group comes */
+};
+
+struct account {
+    struct user *open;
+    uint64_t left; /* his messages that are not durable */
+    uint32_t number;
 };
 
 struct slot {
     struct slot *next; /* in the list of free ones */
     struct populate_feed *feed;
+    struct account *account;
     struct store_message message;
     struct store_target target;
     struct user_open open;
@@ -29,15 +42,17 @@ struct slot {
 struct populate_feed {
     const struct populate_plan *plan;
     struct store *store;
-    uint32_t *users; /* of this shard, ascending */
-    uint64_t user_count;
-    uint64_t at, round; /* next is user `at` with his `round`-th message; */
-    uint64_t number;    /* with one mailbox, message `number` */
+    struct account *accounts; /* of this shard, ascending */
+    uint64_t account_count;
+    uint64_t from, to;  /* the group */
+    uint64_t at, round; /* next is account `at`: opened in round 0, then its messages */
     struct slot *slots, *free;
     char *texts;
     unsigned slot_count, busy;
     uint64_t stored;
-    bool dealt; /* nothing comes next */
+    bool waits; /* the next group does, for memory */
+    bool dealt; /* nothing comes next, */
+    bool cut;   /* as it ends early */
     _Alignas(64) _Atomic uint64_t messages;
     _Atomic int status;
     _Atomic bool over;
@@ -45,49 +60,67 @@ struct populate_feed {
 
 /* --- what comes next ------------------------------------------------------ */
 
-/* Message `number` for user `user`, or that user alone. */
+/* An account to open, or message `number` for it. */
 struct item {
-    uint64_t user, number;
+    struct account *account;
+    uint64_t number;
     bool message;
 };
 
-static void next_round(struct populate_feed *f)
+static uint64_t messages_for(const struct populate_plan *plan, uint64_t user)
 {
-    f->at = 0;
-    f->round++;
+    if (plan->one_mailbox)
+        return user == 0 ? plan->messages : 0;
+    return plan->messages / plan->users + (user < plan->messages % plan->users);
 }
 
-/* Message n is for user n mod users: each has the same number, give or take one, and they
- * come by turns, as mail does. */
-static bool next_spread(struct populate_feed *f, struct item *item)
+/* Those who leave go at the pace of the disk. */
+static bool is_crowded(struct populate_feed *f)
 {
-    if (f->at == f->user_count)
-        next_round(f);
-    if (f->user_count == 0)
-        return false;
-    item->user = f->users[f->at];
-    item->number = f->round * f->plan->users + item->user;
-    item->message = item->number < f->plan->messages;
-    f->at++;
-    return item->message || f->round == 0;
+    struct store_stats stats;
+
+    store_stats(f->store, &stats);
+    return stats.users_loaded > LEAVING_MAX;
 }
 
-/* All for user 0, when every user has been made. */
-static bool next_single(struct populate_feed *f, struct item *item)
+/* The first of a group has the most messages. False: nothing comes now. */
+static bool next_round(struct populate_feed *f)
 {
-    if (f->at < f->user_count) {
-        *item = (struct item){.user = f->users[f->at++]};
+    if (f->from < f->to &&
+        f->round < messages_for(f->plan, f->accounts[f->from].number)) {
+        f->round++;
+        f->at = f->from;
         return true;
     }
-    if (f->user_count == 0 || f->users[0] != 0)
+    f->dealt = f->to == f->account_count;
+    f->waits = !f->dealt && is_crowded(f);
+    if (f->dealt || f->waits)
         return false;
-    *item = (struct item){.number = f->number++, .message = true};
-    return item->number < f->plan->messages;
+    f->at = f->from = f->to;
+    f->to += f->account_count - f->to < GROUP ? f->account_count - f->to : GROUP;
+    f->round = 0;
+    return true;
 }
 
+/* Message n is for user n mod users: each has the same number, give or take one, and
+ * those of a group come by turns, as mail does. False: nothing comes now. */
 static bool next_item(struct populate_feed *f, struct item *item)
 {
-    return f->plan->one_mailbox ? next_single(f, item) : next_spread(f, item);
+    uint64_t stride = f->plan->one_mailbox ? 1 : f->plan->users;
+    struct account *a = &f->accounts[f->at];
+
+    while (f->at == f->to || f->round > messages_for(f->plan, a->number)) {
+        if (!next_round(f))
+            return false;
+        a = &f->accounts[f->at];
+    }
+    f->at++;
+    *item = (struct item){.account = a, .message = f->round > 0};
+    if (item->message)
+        item->number = (f->round - 1) * stride + a->number;
+    else
+        a->left = messages_for(f->plan, a->number);
+    return true;
 }
 
 /* --- a slot --------------------------------------------------------------- */
@@ -112,7 +145,16 @@ static void slot_free(struct slot *slot)
 static void fail(struct populate_feed *f, enum status status)
 {
     atomic_store_explicit(&f->status, status, memory_order_relaxed);
-    f->dealt = true;
+    f->dealt = f->cut = true;
+}
+
+/* With his last message he leaves. */
+static void leave(struct account *a)
+{
+    if (!a->open || a->left > 0)
+        return;
+    user_close(a->open);
+    a->open = NULL;
 }
 
 static void on_message(struct store_op *op, enum status status)
@@ -121,10 +163,13 @@ static void on_message(struct store_op *op, enum status status)
     struct populate_feed *f = slot->feed;
 
     arena_reset(&slot->arena);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         atomic_store_explicit(&f->messages, ++f->stored, memory_order_relaxed);
-    else
+        slot->account->left--;
+        leave(slot->account);
+    } else {
         fail(f, status);
+    }
     slot_free(slot);
 }
 
@@ -132,10 +177,12 @@ static void on_open(struct store_op *op, enum status status)
 {
     struct slot *slot = container_of(op, struct slot, open.op);
 
-    if (status == STATUS_OK)
-        user_close(slot->open.user);
-    else
+    if (status == STATUS_OK) {
+        slot->account->open = slot->open.user;
+        leave(slot->account);
+    } else {
         fail(slot->feed, status);
+    }
     slot_free(slot);
 }
 
@@ -177,8 +224,9 @@ static void start_message(struct slot *slot, const struct item *item, struct sli
 static void start(struct slot *slot, const struct item *item)
 {
     struct populate_feed *f = slot->feed;
-    struct slice user = populate_name(f->plan, item->user, slot->name);
+    struct slice user = populate_name(f->plan, item->account->number, slot->name);
 
+    slot->account = item->account;
     if (item->message) {
         start_message(slot, item, user);
         return;
@@ -197,10 +245,8 @@ static bool start_next(struct populate_feed *f)
 
     if (!slot || f->dealt)
         return false;
-    if (!next_item(f, &item)) {
-        f->dealt = true;
+    if (!next_item(f, &item))
         return false;
-    }
     f->free = slot->next;
     f->busy++;
     start(slot, &item);
@@ -217,21 +263,21 @@ bool populate_turn(struct thread *t)
     while (started < TURN_STARTS && start_next(f))
         started++;
     look_over(f);
-    return started > 0;
+    return started > 0 || (f->waits && !f->dealt);
 }
 
 /* --- beginning and end ---------------------------------------------------- */
 
-static bool find_users(struct thread *t, struct populate_feed *f)
+static bool find_accounts(struct thread *t, struct populate_feed *f)
 {
     char name[POPULATE_NAME_MAX];
 
-    f->users = malloc(f->plan->users * sizeof *f->users);
-    if (!f->users)
+    f->accounts = malloc(f->plan->users * sizeof *f->accounts);
+    if (!f->accounts)
         return false;
     for (uint64_t i = 0; i < f->plan->users; i++)
         if (shard_of_user(t, populate_name(f->plan, i, name)) == t->index)
-            f->users[f->user_count++] = (uint32_t)i;
+            f->accounts[f->account_count++] = (struct account){.number = (uint32_t)i};
     return true;
 }
 
@@ -268,10 +314,33 @@ bool populate_begin(struct thread *t, const struct populate_plan *plan)
     f->plan = plan;
     f->store = shard_store(t, t->index);
     t->sessions = f;
-    if (find_users(t, f) && make_slots(f))
+    if (find_accounts(t, f) && make_slots(f))
         return true;
     populate_end(t);
     return false;
+}
+
+void populate_stopping(struct thread *t)
+{
+    struct populate_feed *f = t->sessions;
+
+    if (f && !f->dealt)
+        f->dealt = f->cut = true;
+}
+
+bool populate_drained(const struct thread *t)
+{
+    struct populate_feed *f = t->sessions;
+    struct store_stats stats;
+
+    if (!f || f->busy > 0)
+        return !f;
+    for (uint64_t i = 0; f->cut && i < f->account_count; i++) {
+        f->accounts[i].left = 0;
+        leave(&f->accounts[i]);
+    }
+    store_stats(f->store, &stats);
+    return f->cut || stats.users_loaded == 0;
 }
 
 void populate_end(struct thread *t)
@@ -281,7 +350,7 @@ void populate_end(struct thread *t)
     t->sessions = NULL;
     if (!f)
         return;
-    free(f->users);
+    free(f->accounts);
     free(f->slots);
     free(f->texts);
     free(f);

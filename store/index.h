@@ -40,7 +40,6 @@ enum {
     TURN_BUDGET = 4096,  /* messages touched in one slice of work */
     MESSAGE_MADE = 4,    /* so many that are there already, for the fresh memory */
     CHAIN_FOLD = 128,    /* records of a user until his state is written */
-    FOLDS_MAX = 8,       /* users folded at once */
     FOLD_SLICE = 512,    /* mailboxes of one looked at in one slice */
     INLINE_ENTRIES = 64, /* so many messages need no page of their own */
     REQUESTS_TURN = 4096,

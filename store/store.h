@@ -40,6 +40,7 @@ struct store_conf {
     uint64_t checkpoint_bytes; /* log bytes between checkpoints */
     uint32_t compact_percent;  /* disk use allowed, in percent of live bytes: 150; or
                                 * STORE_COMPACT_NEVER */
+    uint32_t folds_max;        /* users whose state is written at once: 8 */
     uint32_t mailboxes_max;    /* a user: 10,000 */
     uint32_t names_bytes_max;  /* all names of a user, 48 more for each: 960 KiB, so that
                                 * his state needs no more memory than a slab of the log */

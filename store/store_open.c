@@ -151,6 +151,8 @@ static void init_lists(struct store *s)
 
 static void set_defaults(struct store_conf *c)
 {
+    if (!c->folds_max)
+        c->folds_max = 8;
     if (!c->mailboxes_max)
         c->mailboxes_max = 10000;
     if (!c->names_bytes_max)

@@ -564,7 +564,7 @@ static void queue_take(struct store *s, struct head *head)
 
 static void queue_step(struct store *s)
 {
-    for (int i = 0; i < QUEUE_TURN && s->fold_count < FOLDS_MAX; i++) {
+    for (int i = 0; i < QUEUE_TURN && s->fold_count < s->conf.folds_max; i++) {
         struct head *head;
         uint64_t id;
 

@@ -66,6 +66,12 @@ def spread():
     check("the users file has a line each", lines == ["u%d@%s:{PLAIN}pw" % (i, DOMAIN) for i in range(USERS)])
     kept = []
     with server as s:
+        before = s.stat()["shards"]
+        for i in range(20):
+            s.imap("u%d@%s" % (i, DOMAIN)).logout()
+        after = s.stat()["shards"]
+        read, users = (sum(b[key] - a[key] for a, b in zip(before, after)) for key in ("reads", "users_read"))
+        check("a user's state is written: to bring him into memory takes one read", users == 20 and read == users, (read, users))
         wrong = []
         for i in range(USERS):
             m = s.imap("u%d@%s" % (i, DOMAIN))

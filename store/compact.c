@@ -4,7 +4,8 @@ enum {
     CHOOSE_TURNS = 64,    /* turns between two looks at the segments */
     SEGMENTS_MIN = 3,     /* fewer are never worth it */
     WORTH_PERCENT = 80,   /* of a segment: more live than that is left alone */
-    SCAN_BYTES = 1 << 18, /* looked at in one slice */
+    SCAN_BYTES = 1 << 17, /* looked at in one slice */
+    MOVE_BYTES = 1 << 18, /* of mail moved in one, and a record */
     BUDGET = 2048,        /* messages touched in one slice */
 };
 
@@ -443,6 +444,7 @@ bool compact_step(struct store *s)
             clear(c);
         return true;
     }
+    c->left = MOVE_BYTES;
     status = step(c);
     if (status == STATUS_OK || status == STATUS_LIMIT)
         return false;

@@ -124,6 +124,19 @@ static struct rec_part *part_at(struct mover *m, uint32_t i)
         i;
 }
 
+/* Adds what has been read, or made of it, once more. LIMIT: not in this turn. */
+static enum status move_record(struct mover *m, enum record_kind kind,
+    struct slice payload, uint64_t seq, uint64_t *place)
+{
+    struct compact *c = m->c;
+
+    if (c->left == 0)
+        return STATUS_LIMIT;
+    TRY(record_add(c->store, LOG_SHRINK, kind, 0, &payload, 1, seq, place));
+    c->left -= payload.len < c->left ? (uint32_t)payload.len : c->left;
+    return STATUS_OK;
+}
+
 static enum status move_chunk(struct mover *m, struct rec_part *part)
 {
     struct item *chunk = items_find(&m->c->items, part->place);
@@ -133,8 +146,7 @@ static enum status move_chunk(struct mover *m, struct rec_part *part)
         return STATUS_CORRUPT;
     if (!chunk->moved) {
         TRY(mover_fetch(m, part->place, &record));
-        TRY(record_add(m->c->store, LOG_SHRINK, RECORD_CHUNK, 0, &record->payload, 1,
-            record->seq, &chunk->moved));
+        TRY(move_record(m, RECORD_CHUNK, record->payload, record->seq, &chunk->moved));
         mover_done(m, part->place);
     }
     part->place = chunk->moved;
@@ -169,8 +181,7 @@ static enum status move_message(struct mover *m)
     memcpy(&fixed, m->message.at, sizeof fixed);
     if (!straddle_reserve(s, fixed.chunk_count))
         return STATUS_NO_MEMORY;
-    TRY(record_add(
-        s, LOG_SHRINK, RECORD_MESSAGE, 0, &payload, 1, m->message_seq, &place));
+    TRY(move_record(m, RECORD_MESSAGE, payload, m->message_seq, &place));
     forget_old(s, m->item, m->c->segment, &fixed);
     note_message(s, place, &fixed, part_at(m, 0));
     m->item->moved = place;

@@ -111,6 +111,7 @@ struct compact {
     bool adoption; /* it says what must be known of adopted ones */
     struct adopted_at adopted_at;
     bool failing;
+    uint32_t left; /* octets of mail that this turn may still move */
     uint64_t barrier;
     struct log_scan *scan;
     struct items items;   /* in the segment */

@@ -1,20 +1,31 @@
 /* Segments rewritten: disk use, shared bodies, pins, and a crash at any step. */
+#include "store/log_parts.h"
 #include "tests/store/storekit.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static int start(void **state)
+static int start_with(void **state, uint32_t segment_bytes)
 {
     struct skit *k = calloc(1, sizeof *k);
 
     skit_init(k, 1);
-    k->conf.segment_bytes = 256 << 10;
+    k->conf.segment_bytes = segment_bytes;
     k->conf.checkpoint_bytes = 256 << 10;
     skit_open(k);
     *state = k;
     return 0;
+}
+
+static int start(void **state)
+{
+    return start_with(state, 256 << 10);
+}
+
+static int start_large(void **state)
+{
+    return start_with(state, 2 << 20);
 }
 
 /* Turns enough for everything that is worth it to be rewritten and removed. */
@@ -133,6 +144,37 @@ static void chunks_move_with_their_message(void **state)
         snprintf(tag, sizeof tag, "large %u", e.uid);
         skit_check_body(k, &e, tag, 700000);
     }
+    mailbox_close(m);
+    user_close(u);
+}
+
+/* Whatever the disk has given meanwhile. */
+static void a_turn_moves_little(void **state)
+{
+    enum { BYTES = 100000, MESSAGES = 60, MOST = (256 << 10) + BYTES + (16 << 10) };
+    struct skit *k = *state;
+    const struct log *log = k->store->log;
+    struct user *u;
+    struct mailbox *m;
+    uint64_t most = 0;
+
+    for (unsigned i = 0; i < MESSAGES; i++)
+        assert_int_equal(skit_deliver(k, "a@x", NULL, "m", BYTES, NULL), STATUS_OK);
+    u = skit_open_user(k, "a@x");
+    m = skit_open_mailbox(k, u, "INBOX");
+    for (uint32_t uid = 1; uid + 1 <= MESSAGES; uid += 5)
+        assert_int_equal(skit_expunge(k, m, uid, uid + 1, true, NULL), STATUS_OK);
+    for (unsigned i = 0; i < 2000; i++) {
+        uint64_t before = log->waiting_bytes;
+
+        store_turn(k->store, k->now_s);
+        if (log->waiting_bytes > before && log->waiting_bytes - before > most)
+            most = log->waiting_bytes - before;
+        while (memdisk_step(&k->disk))
+            ;
+    }
+    assert_in_range(k->store->compacted_bytes, 10 * BYTES, MESSAGES * (BYTES + 5000));
+    assert_in_range(most, 2 * BYTES, MOST);
     mailbox_close(m);
     user_close(u);
 }
@@ -429,6 +471,7 @@ int main(void)
         TEST(disk_use_follows_what_is_live),
         TEST(what_one_deletes_the_other_reads),
         TEST(chunks_move_with_their_message),
+        cmocka_unit_test_setup_teardown(a_turn_moves_little, start_large, skit_stop),
         TEST(a_pin_keeps_old_bodies_readable),
         TEST(chunks_on_their_way_are_left_alone),
         TEST(a_crash_at_any_step_loses_nothing),

@@ -217,7 +217,7 @@ void changes_await(struct store *s)
     log_wait(s->log, &w->waiter);
 }
 
-enum { USER_TOUCHED = 16 }; /* as many messages that are looked at: all of it is cold */
+enum { USER_TOUCHED = 40 }; /* as many messages that are looked at: all of it is cold */
 
 /* The users whose memory a durable record changes; false: not finished. */
 static bool apply(struct store *s, struct change *c)

@@ -3,7 +3,7 @@
 enum {
     SUMMARY_BYTES_MAX = RECORD_PAYLOAD_MAX / 2, /* a larger one is computed when read */
     CHUNKS_MAX = 1 << 18,
-    CREATED_A_TURN = 128, /* users, for a message: all their memory is new */
+    CREATED_A_TURN = 64, /* users, for a message: all their memory is new */
 };
 
 enum status try_chunk(struct store *s, struct store_chunk *c)

@@ -77,7 +77,7 @@ static enum status check_adopted(
 {
     struct log_walk w = log_walk_of(s->identity, FORMAT_BLOCK, s->limit);
 
-    TRY(survey_open(r, s));
+    TRY(survey_open(r, s, INPUT_WHOLE));
     for (;;)
         switch (log_walk_next(&w, r->in.window, (uint32_t)r->in.from)) {
         case WALK_RECORD:

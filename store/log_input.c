@@ -149,11 +149,10 @@ static void read_ahead(struct input *in)
  * False: that is not what was read, or it could not be. */
 static bool take_ahead(struct input *in, uint64_t from, size_t bytes)
 {
-    uint64_t border = in->from + in->window.len;
-    size_t kept = (size_t)(border - from), have;
+    size_t kept = (size_t)(in->from + in->window.len - from), have;
     struct input_part part = in->next;
 
-    if (!in->ahead || from < in->from || from > border || kept > KEPT_BYTES)
+    if (!in->ahead || kept > KEPT_BYTES)
         return false;
     drop_ahead(in);
     have = kept + part.op.bytes;
@@ -176,6 +175,12 @@ static bool has(const struct input *in, uint64_t at, size_t want)
     return at >= in->from && at + want <= in->from + in->window.len;
 }
 
+/* One window after the other: the next one will be asked for as well. */
+static bool goes_on(const struct input *in, uint64_t from)
+{
+    return in->window.len > 0 && has(in, from, 0);
+}
+
 enum status input_need_only(struct input *in, uint64_t at, size_t want)
 {
     uint64_t from = at - at % DISK_BLOCK;
@@ -189,12 +194,14 @@ enum status input_need(struct input *in, uint64_t at, size_t want)
     uint64_t from = at - at % DISK_BLOCK;
     size_t bytes = (size_t)blocks(at + want - from);
     size_t left = left_from(in, from, INPUT_BYTES);
+    bool on = goes_on(in, from);
 
     if (has(in, at, want))
         return STATUS_OK;
-    if (!take_ahead(in, from, bytes))
+    if (!on || !take_ahead(in, from, bytes))
         TRY(fill(in, from, bytes < left ? left : bytes));
-    read_ahead(in);
+    if (on)
+        read_ahead(in);
     return STATUS_OK;
 }
 

@@ -101,7 +101,7 @@ static enum status look_ahead(
         if (s->state != FOUND_LIVE || s->blank)
             continue;
         if (i != index)
-            TRY(survey_open(r, s));
+            TRY(survey_open(r, s, INPUT_WHOLE));
         for (; at + FORMAT_BLOCK <= s->limit; at += FORMAT_BLOCK) {
             struct log_walk w = log_walk_of(s->identity, at, s->limit);
             struct batch_header b;
@@ -116,7 +116,7 @@ static enum status look_ahead(
             return survey_refuse(
                 r, STATUS_IO, s->number, offset, "the end of the log cannot be read");
     }
-    return survey_open(r, &r->segments[index]);
+    return survey_open(r, &r->segments[index], INPUT_WHOLE);
 }
 
 /* The log ends at `offset` of `s`. A seal may have said that it goes on in a segment that
@@ -226,7 +226,7 @@ static enum status replay_segment(struct recovery *r, unsigned index, uint32_t o
 {
     struct found *s = &r->segments[index];
 
-    TRY(survey_open(r, s));
+    TRY(survey_open(r, s, INPUT_WHOLE));
     s->end = offset;
     while (offset < s->limit && !s->sealed) {
         struct batch_header b;

@@ -101,14 +101,14 @@ static enum status list_files(struct recovery *r)
     return STATUS_OK;
 }
 
-enum status survey_open(struct recovery *r, const struct found *s)
+enum status survey_open(struct recovery *r, const struct found *s, enum input_use use)
 {
     char name[DISK_NAME_MAX];
 
     enum status status;
 
     snprintf(name, sizeof name, SEGMENT_NAME, s->number);
-    status = input_open(&r->in, name, s->bytes, INPUT_PARTS);
+    status = input_open(&r->in, name, s->bytes, use);
     if (status != STATUS_OK)
         survey_damage(r, s->number, 0, 0, "the segment cannot be opened");
     return status;
@@ -180,7 +180,7 @@ static enum status read_header(struct recovery *r, struct found *s)
     unsigned copies;
     enum status status;
 
-    TRY(survey_open(r, s));
+    TRY(survey_open(r, s, INPUT_PARTS));
     TRY(input_need_only(&r->in, 0, FORMAT_BLOCK));
     status = segment_header_read(r->in.window.at, &h, &copies);
     if (status == STATUS_INVALID)
@@ -326,7 +326,7 @@ static enum status find_close(struct recovery *r)
 
     if (!s || r->from_start || s->state != FOUND_LIVE || s->epoch != r->epoch)
         return STATUS_OK;
-    TRY(survey_open(r, s));
+    TRY(survey_open(r, s, INPUT_PARTS));
     for (;;) {
         struct log_walk w = log_walk_of(s->identity, offset, s->limit);
         struct record_header h;
@@ -354,7 +354,7 @@ static enum status find_list(struct recovery *r, struct found *s)
     s->blank = true;
     if (r->closed && s->number > PLACE_SEGMENT(r->closed))
         return STATUS_OK;
-    TRY(survey_open(r, s));
+    TRY(survey_open(r, s, INPUT_WHOLE));
     for (;;)
         switch (log_walk_next(&w, r->in.window, (uint32_t)r->in.from)) {
         case WALK_RECORD:
@@ -623,7 +623,7 @@ static enum status trace_of(
     *any = false;
     if (w.end > s->limit || w.at >= w.end)
         return STATUS_OK;
-    TRY(survey_open(r, s));
+    TRY(survey_open(r, s, INPUT_PARTS));
     for (;;)
         switch (log_walk_next(&w, r->in.window, (uint32_t)r->in.from)) {
         case WALK_RECORD:

@@ -3,7 +3,7 @@
 #include "store/log_recover.h"
 
 /* Opens the file of the segment as r->in. */
-enum status survey_open(struct recovery *r, const struct found *s);
+enum status survey_open(struct recovery *r, const struct found *s, enum input_use use);
 
 /* The block at `at` holds nothing. */
 bool survey_zero(const char *at);

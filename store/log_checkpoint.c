@@ -250,11 +250,18 @@ static bool put_end(struct log_checkpoint *c)
     return true;
 }
 
-/* Goes on with the end of the checkpoint as far as the buffers allow. */
+/* Goes on with the end of the checkpoint as far as the buffers allow. After a commit that
+ * failed there is none: what it tells of records that never were must not be believed. */
 static void pump(struct log_checkpoint *c)
 {
     if (c->state != WRITING || !c->ending)
         return;
+    if (c->log->failed) {
+        c->error = STATUS_READ_ONLY;
+        if (!c->flying)
+            close_file(c);
+        return;
+    }
     if (!c->padded && !(put_table(c) && put_end(c)))
         return;
     if (c->flying)

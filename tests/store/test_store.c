@@ -1,5 +1,6 @@
 #include "tests/store/storekit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -468,6 +469,36 @@ static void cut_records_are_passed_over(void **state)
     user_close(u);
 }
 
+/* A checkpoint is on its way when a commit fails: the heads in it tell of a message that
+ * nobody has. */
+static void a_failed_commit_is_in_no_checkpoint(void **state)
+{
+    struct skit *k = *state;
+    struct user *u;
+    struct mailbox *m;
+
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 100, NULL), STATUS_OK);
+    skit_settle(k);
+    k->store->conf.checkpoint_bytes = 1;
+    k->disk.fault = (struct memdisk_fault){.kind = FAULT_ERROR,
+        .calls = 1 << DISK_COMMIT,
+        .at = 1,
+        .for_ever = true,
+        .error = EIO};
+    assert_int_equal(skit_deliver(k, "a@x", NULL, "n", 100, NULL), STATUS_READ_ONLY);
+    skit_settle(k);
+    assert_null(k->store->checkpoint);
+    skit_crash(k, false);
+    k->disk.fault = (struct memdisk_fault){0};
+    skit_open(k);
+    u = skit_open_user(k, "a@x");
+    m = skit_open_mailbox(k, u, "INBOX");
+    assert_int_equal(m->content->messages, 1);
+    assert_int_equal(user_bytes(u), 100);
+    mailbox_close(m);
+    user_close(u);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, skit_start, skit_stop)
@@ -484,6 +515,7 @@ int main(void)
         TEST(an_end_in_two_pieces_is_unknown),
         TEST(older_records_leave_the_end_unknown),
         TEST(cut_records_are_passed_over),
+        TEST(a_failed_commit_is_in_no_checkpoint),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 enum {
     COST_STATE = 8, /* of writing one, in mailboxes looked at */
     COST_PAGE = 128,
+    CONTENTS_MAX = 16,   /* of one user, brought in at once */
     QUEUE_TURN = 16,     /* waiting users looked at in one turn */
     QUEUE_MAX = 1 << 20, /* bytes of waiting users' numbers */
 };
@@ -24,6 +25,7 @@ struct fold {
     struct list link; /* in store->folds */
     struct user *user;
     struct store_op *op;  /* who waits for it, or NULL */
+    unsigned contents;    /* so many mailboxes have their content, if it is wanted */
     unsigned at;          /* the next name to gather; those before are gathered */
     struct bytes folders; /* what the USER_STATE says of them */
     struct bytes places;  /* where in it each begins: uint32_t */
@@ -154,25 +156,30 @@ static bool wants_content(const struct fold *f, const struct mailbox *m)
     return f->segment && m->state && segments_have(m->segments, f->segment);
 }
 
-/* BUSY: something is on its way. */
+/* Some of thousands are looked at in a turn, and brought in at once. One that is passed
+ * over, since another has been deleted, is brought in when it is written. BUSY: there are
+ * more, or they are on their way. */
 static enum status need_contents(struct fold *f)
 {
     struct user *u = f->user;
-    enum status all = STATUS_OK;
+    unsigned busy = 0, end = f->contents + (unsigned)u->store->fold_slice;
 
-    for (unsigned i = 0; i < u->id_count; i++) {
+    for (unsigned i = f->contents; i < u->id_count; i++) {
         struct mailbox *m = u->ids[i];
-        enum status status;
+        enum status status = STATUS_OK;
 
-        if (!wants_content(f, m) && !m->load)
-            continue;
-        status = content_need(m, NULL);
-        if (status == STATUS_BUSY)
-            all = STATUS_BUSY;
-        else
+        f->more = i == end && busy == 0;
+        if (i == end || busy == CONTENTS_MAX)
+            return STATUS_BUSY;
+        if (wants_content(f, m) || m->load)
+            status = content_need(m, NULL);
+        busy += status == STATUS_BUSY;
+        if (status != STATUS_BUSY)
             TRY(status);
+        if (!busy)
+            f->contents = i + 1;
     }
-    return all;
+    return busy ? STATUS_BUSY : STATUS_OK;
 }
 
 /* --- pages ----------------------------------------------------------------------------

@@ -652,6 +652,35 @@ static void an_evicted_user_is_freed_bit_by_bit(void **state)
     assert_true(hash == skit_hash_user(k, "a@x"));
 }
 
+/* A fold for the segment that all mailboxes of an account have their mail in. */
+static void contents_come_some_at_a_time(void **state)
+{
+    enum { MANY = 200 };
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    unsigned most = 0;
+    char name[16];
+
+    create_many(k, u, MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "m%u", i);
+        assert_int_equal(skit_deliver(k, "a@x", name, "m", 100, NULL), STATUS_OK);
+    }
+    user_close(u);
+    skit_settle(k);
+    evict_one(k, "a@x");
+    u = skit_open_user(k, "a@x");
+    skit_settle(k);
+    assert_int_equal(fold_begin(u, PLACE_SEGMENT(u->head->state), NULL), STATUS_OK);
+    while (u->fold) {
+        skit_turn(k);
+        if (k->store->loading > most)
+            most = k->store->loading;
+    }
+    assert_in_range(most, 1, MANY / 4);
+    user_close(u);
+}
+
 /* Who comes meanwhile takes no more than what is given back. */
 static void memory_does_not_grow_while_some_is_freed(void **state)
 {
@@ -845,6 +874,7 @@ int main(void)
         TEST(what_is_held_counts),
         TEST(heads_and_loaded_users_share_memory),
         TEST(an_evicted_user_is_freed_bit_by_bit),
+        TEST(contents_come_some_at_a_time),
         TEST(memory_does_not_grow_while_some_is_freed),
         TEST(a_chain_is_followed_through_the_page_cache),
         TEST(who_was_in_memory_comes_back_by_few_reads),

@@ -71,10 +71,13 @@ static size_t left_from(const struct input *in, uint64_t from, size_t most)
     return left < most ? (size_t)left : most;
 }
 
+/* Of the size that both parts will have: else memory that was touched goes for more. */
 static bool part_room(struct input_part *part, size_t bytes)
 {
     if (bytes <= part->room)
         return true;
+    if (bytes < KEPT_BYTES + INPUT_BYTES)
+        bytes = KEPT_BYTES + INPUT_BYTES;
     free(part->memory);
     part->room = 0;
     part->memory = log_alloc_blocks(bytes);

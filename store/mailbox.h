@@ -45,7 +45,7 @@ struct content {
     uint64_t bytes;
     struct keywords keywords;
     struct freed dropped; /* records that a new state no longer names */
-    struct segments left; /* of those */
+    struct segments left; /* of those: the state on disk may still name them */
     bool dirty;           /* directory or keywords differ from the state on disk */
     struct content *next_dead;
 };

@@ -12,6 +12,15 @@ static struct user *make(struct skit *k, const char *name)
     return u;
 }
 
+static void a_crash_keeps(struct skit *k, const char *name)
+{
+    uint64_t hash = skit_hash_user(k, name);
+
+    skit_crash(k, true);
+    skit_open(k);
+    assert_true(hash == skit_hash_user(k, name));
+}
+
 /* The names as text: '+' subscribed, '-' not selectable, '?' does not exist. */
 static const char *names(struct user *u, char text[1024])
 {
@@ -403,7 +412,6 @@ static void a_state_in_slices_shows_one_moment(void **state)
         .change = MAILBOX_CREATE, .name = S("AA"), .op.done = skit_done};
     unsigned turns = 0;
     char text[1024];
-    uint64_t hash;
 
     k->store->fold_slice = 1;
     for (unsigned round = 0; round < 12; round++) {
@@ -433,10 +441,7 @@ static void a_state_in_slices_shows_one_moment(void **state)
     assert_null(u->fold);
     assert_int_equal(u->head->chain, 1); /* the CREATE */
     user_close(u);
-    hash = skit_hash_user(k, "a@x");
-    skit_crash(k, true);
-    skit_open(k);
-    assert_true(hash == skit_hash_user(k, "a@x"));
+    a_crash_keeps(k, "a@x");
 }
 
 /* A large mailbox has thousands of pages: what has not changed is not looked at, though
@@ -448,7 +453,7 @@ static void a_state_names_pages_without_a_look_at_them(void **state)
     struct mailbox *m = skit_open_mailbox(k, u, "INBOX");
     struct content *c = m->content;
     struct packed_entry *first;
-    uint64_t hash, before;
+    uint64_t before;
 
     k->store->inline_entries = 0;
     c->page_max = 8;
@@ -467,10 +472,7 @@ static void a_state_names_pages_without_a_look_at_them(void **state)
     assert_true(before && m->state != before);
     mailbox_close(m);
     user_close(u);
-    hash = skit_hash_user(k, "a@x");
-    skit_crash(k, true);
-    skit_open(k);
-    assert_true(hash == skit_hash_user(k, "a@x"));
+    a_crash_keeps(k, "a@x");
 }
 
 /* A few messages a turn are chosen and marked; who wants them, too, comes too late. */
@@ -489,7 +491,6 @@ static void a_move_in_slices_takes_all(void **state)
         .to = S("other"),
         .op.done = skit_done};
     unsigned turns = 0;
-    uint64_t hash;
 
     for (unsigned i = 0; i < ALL; i++)
         assert_int_equal(skit_deliver(k, "a@x", NULL, "m", 100, NULL), STATUS_OK);
@@ -525,10 +526,7 @@ static void a_move_in_slices_takes_all(void **state)
     mailbox_close(sent);
     mailbox_close(m);
     user_close(u);
-    hash = skit_hash_user(k, "a@x");
-    skit_crash(k, true);
-    skit_open(k);
-    assert_true(hash == skit_hash_user(k, "a@x"));
+    a_crash_keeps(k, "a@x");
 }
 
 static uint64_t memory_of(struct skit *k, const char *name)

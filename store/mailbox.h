@@ -177,6 +177,8 @@ void content_tidy(struct content *c);
 void page_recorded(struct page *p, uint64_t place, uint32_t bytes);
 /* The page's record, if it has one, is named no more. */
 void page_forget(struct content *c, struct page *p);
+/* The same of the mailbox's state, whose content is in memory. */
+void state_forget(struct mailbox *m);
 
 void entry_public(const struct packed_entry *e, struct entry *entry);
 

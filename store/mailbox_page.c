@@ -281,6 +281,15 @@ void page_forget(struct content *c, struct page *p)
     p->record.place = 0;
 }
 
+void state_forget(struct mailbox *m)
+{
+    if (m->state)
+        freed_add(
+            &m->content->dropped, PLACE_SEGMENT(m->state), record_span(m->state_bytes));
+    segments_add(&m->content->left, m->state);
+    m->state = 0;
+}
+
 static void page_remove(struct content *c, uint32_t at)
 {
     page_forget(c, &c->pages[at]);

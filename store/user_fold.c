@@ -278,15 +278,6 @@ static void put_state(struct bytes *b, const struct mailbox *m)
         bytes_put(b, c->pages[i].at, c->pages[i].count * sizeof *c->pages[i].at);
 }
 
-static void forget_state(struct mailbox *m)
-{
-    if (m->state)
-        freed_add(
-            &m->content->dropped, PLACE_SEGMENT(m->state), record_span(m->state_bytes));
-    segments_add(&m->content->left, m->state);
-    m->state = 0;
-}
-
 static bool has_nothing(const struct mailbox *m)
 {
     return m->content->messages == 0 && m->content->keywords.shown == 0 &&
@@ -309,7 +300,7 @@ static enum status state_write(struct mailbox *m)
         TRY(record_add(s, LOG_SHRINK, RECORD_MAILBOX_STATE, 0, &payload, 1, 0, &place));
         log_live(s->log, place, (int64_t)record_span(payload.len));
     }
-    forget_state(m);
+    state_forget(m);
     m->state = place;
     m->state_bytes = place ? (uint32_t)b->len : 0;
     segments_add(&m->segments, place);

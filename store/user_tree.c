@@ -126,17 +126,13 @@ static enum applied collect_lost(
 static void give_away(
     struct user *u, struct mailbox *inbox, struct mailbox *m, struct content *empty)
 {
+    state_forget(inbox);
     m->content = inbox->content;
     m->uid_next = m->uid_pending = inbox->uid_next;
     m->modseq = m->modseq_pending = inbox->modseq;
     m->flags_modseq = inbox->flags_modseq;
     m->recent_uid = inbox->recent_uid;
     m->segments = inbox->segments;
-    if (inbox->state)
-        freed_add(&m->content->dropped, PLACE_SEGMENT(inbox->state),
-            record_span(inbox->state_bytes));
-    segments_add(&m->content->left, inbox->state);
-    inbox->state = 0;
     inbox->segments = (struct segments){0};
     inbox->content = empty;
     m->content->dirty = empty->dirty = true;

@@ -141,6 +141,21 @@ void kit_free(struct kit *k)
     free(k->records);
 }
 
+int kit_start(void **state)
+{
+    static struct kit kit;
+
+    kit_init(&kit, 1);
+    *state = &kit;
+    return 0;
+}
+
+int kit_stop(void **state)
+{
+    kit_free(*state);
+    return 0;
+}
+
 void kit_copy(struct kit *to, const struct kit *from)
 {
     struct kit_record *records = calloc(KIT_RECORDS_MAX, sizeof *records);

@@ -64,6 +64,9 @@ struct kit {
 /* A new disk and no log. Small segments and batches, so that all borders are met. */
 void kit_init(struct kit *k, uint64_t seed);
 void kit_free(struct kit *k);
+/* Set-up and tear-down of a test whose state is one kit. */
+int kit_start(void **state);
+int kit_stop(void **state);
 
 /* The same model on a copy of the durable bytes; `from` has no log open. */
 void kit_copy(struct kit *to, const struct kit *from);

@@ -12,21 +12,6 @@
 
 enum { PAGE = 4096 };
 
-static struct kit kit;
-
-static int setup(void **state)
-{
-    kit_init(&kit, 1);
-    *state = &kit;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_free(*state);
-    return 0;
-}
-
 /* --- removals --- */
 
 /* What was made ahead is no part of the log any more; it goes when the log is in use, and
@@ -120,7 +105,7 @@ static void memory_is_filled_in_use(void **state)
     kit_close(k);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, kit_start, kit_stop)
 
 int main(void)
 {

@@ -249,7 +249,9 @@ static void on_data(struct client *c, unsigned code, struct slice line)
 {
     const struct smtp_session *s = c->session;
 
-    if (code != 354) {
+    if (code != 354 && code < 400) {
+        fail(c, line); /* the answer to something else (RFC 5321, 4.3.2) */
+    } else if (code != 354) {
         keep_refusal(c, line);
         say(c, SMTP_RESET, S("RSET\r\n"));
     } else if (s->accepted) {

@@ -170,6 +170,19 @@ class OneTooMany(socketserver.StreamRequestHandler):
             self.wfile.write(b"250 yes\r\n")
 
 
+class OneAhead(socketserver.StreamRequestHandler):
+    """LMTP that answers MAIL twice."""
+
+    def handle(self):
+        self.wfile.write(b"220 hello\r\n")
+        while line := self.rfile.readline():
+            if line[:4].upper() == b"DATA":
+                self.wfile.write(b"354 go\r\n")
+                while self.rfile.readline() not in (b".\r\n", b""):
+                    pass
+            self.wfile.write(b"250 yes\r\n" * (2 if line[:4].upper() == b"MAIL" else 1))
+
+
 class Goes(socketserver.StreamRequestHandler):
     """IMAP that hangs up on who is in IDLE, and lets nobody come again."""
     seen = 0
@@ -677,7 +690,7 @@ def test_bad_servers():
         code, said, j = bench("imap", "--to", place, "--pipeline", 8, "--connections", 2, "--count", 100)
     check("what was under way is lost, and counted", code == 1 and j["operations"] + j["errors"] == 100 and
           j["operations"] >= 50 and j["errors"] > j["connects"] and "closed" in j["error_text"], j)
-    for handler, want in ((NobodyTook, "354"), (OneTooMany, "250")):
+    for handler, want in ((NobodyTook, "354"), (OneTooMany, "250"), (OneAhead, "250")):
         with serving(handler) as place:
             code, said, j = bench("lmtp", "--to", place, "--count", 3, "--rate", 20, "--timeout", 20)
         check("LMTP: %s" % handler.__doc__, code == 1 and j["errors"] > 0 and j["error_text"].startswith(want) and

@@ -37,7 +37,7 @@
 #include "store/store.h"
 
 enum {
-    TURN_BUDGET = 4096,  /* messages touched in one slice of work */
+    TURN_BUDGET = 2048,  /* messages touched in one slice of work */
     MESSAGE_MADE = 4,    /* so many that are there already, for the fresh memory */
     CHAIN_FOLD = 128,    /* records of a user until his state is written */
     FOLD_SLICE = 512,    /* mailboxes of one looked at in one slice */

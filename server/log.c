@@ -14,7 +14,7 @@ enum {
     RING_BYTES = 128 << 10, /* lines of a thread that wait; a power of two */
     WRITE_BYTES = 4096,     /* whole lines in one write(2): PIPE_BUF, so never mixed */
     KINDS = 64,             /* kinds of events whose rate is watched, a power of two */
-    LINGER_MS = 20,         /* lines gather so long: a wake-up is dearer than a line */
+    LINGER_MS = 100,        /* lines gather so long: a wake-up is dearer than a line */
     STOP_MS = 1000          /* waiting for a reader at the end */
 };
 

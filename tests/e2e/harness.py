@@ -143,13 +143,18 @@ class Server:
 
     def start(self, seconds=60):
         self.settled = False
+        before = len(self.log_text()) if os.path.exists(self.log) else 0
         with open(self.log, "ab") as log:
             self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
-        if not wait_for(lambda: self.proc.poll() is not None or self.answers(), seconds) or self.proc.poll() is not None:
+        if not wait_for(lambda: self.proc.poll() is not None or self.ready(before), seconds) or self.proc.poll() is not None:
             text = self.log_text()[-4000:]
             self.kill()
             raise RuntimeError("the server did not start:\n" + text)
         return self
+
+    def ready(self, before):
+        """What a start says is in the log then, which had before characters."""
+        return " ready " in self.log_text()[before:] and self.answers()
 
     def answers(self):
         try:

@@ -374,8 +374,7 @@ def starttls(s):
     c.send(mail(t) + b"text\r\n")
     raw = c.sock.detach()
     socket.socket(fileno=raw).close()
-    time.sleep(0.3)
-    check("[L05] end without close_notify in DATA", "stored=0 refused=0" in s.log_text())
+    check("[L05] end without close_notify in DATA", wait_for(lambda: "stored=0 refused=0" in s.log_text(), 10))
 
 
 def logins(s):

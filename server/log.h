@@ -12,10 +12,9 @@
  * nothing a peer sends can begin a line or forge a key. Never a password, never a body.
  *
  * A line goes to a bounded buffer of the thread and is written by a thread of its own,
- * warnings and errors at once, others within 100 ms, many at a time: a standard error that
- * blocks costs lines (counted, and said), never time. Without
- * logger_start(), or on a thread that has not called logger_attach(), lines are written
- * at once.
+ * warnings and errors at once, others within 100 ms, many at a time: a standard error
+ * that blocks costs lines (counted, and said), never time. Without logger_start(), or on
+ * a thread that has not called logger_attach(), lines are written at once.
  */
 #pragma once
 #include <stdint.h>

@@ -100,6 +100,34 @@ def wait_for(condition, seconds=30.0, step=0.02):
     return condition()
 
 
+class Standstill:
+    """How long the machine stands still: what short sleeps take beyond their time, added up.
+
+        with Standstill() as still:
+            ...
+            check("it ends in time", took < 9 + still.seconds)
+    """
+
+    def __init__(self):
+        self.seconds, self.ended = 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def watch(self):
+        begin = time.monotonic()
+        while not self.ended.wait(0.05):
+            now = time.monotonic()
+            self.seconds += max(0.0, now - begin - 0.1)
+            begin = now
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.ended.set()
+        self.thread.join()
+
+
 def certificate(folder):
     """A self-signed P-256 certificate for localhost: paths of certificate and key."""
     cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")

@@ -232,15 +232,15 @@ def local_success():
 def notices_and_the_end():
     with Sink() as sink:
         sink.on_rcpt = lambda s, who: "450 4.2.1 mailbox busy"
-        with server("--relay", "127.0.0.1:%d" % sink.port, "--delay-notice", "2s", "--queue-lifetime", "6s", users=3) as s:
+        with server("--relay", "127.0.0.1:%d" % sink.port, "--delay-notice", "2s", "--queue-lifetime", "12s", users=3) as s:
             send(s, ["a@far.example", "b@far.example"])
             send(s, "a@far.example", sender=U1, rcpt=["NOTIFY=FAILURE"])
             send(s, "a@far.example", sender="u2@example.test", rcpt=["NOTIFY=NEVER"])
-            got = wait_reports(s, 1, seconds=5)
+            got = wait_reports(s, 1)
             check("a notice of delay", got and [r["Action"] for r in fields(got[0])[1]] == ["delayed"] * 2, got)
             check("with the last answer", got and "mailbox busy" in fields(got[0])[1][0]["Diagnostic-Code"])
             check("and until when it is tried", got and fields(got[0])[1][0]["Will-Retry-Until"])
-            check("the end", empty(s, 20))
+            check("the end", empty(s, 40))
             got = wait_reports(s, 2)
             check("one notice, one report", len(got) == 2 and [r["Action"] for r in fields(got[1])[1]] == ["failed"] * 2, len(got))
             check("expired", got and fields(got[-1])[1][0]["Status"] == "4.4.7", got and fields(got[-1])[1][0]["Status"])
@@ -263,44 +263,55 @@ def dead_host_expires():
 def restart_keeps_the_schedule():
     with Sink() as sink:
         sink.on_rcpt = lambda s, who: "450 4.2.1 busy"
-        s = server("--relay", "127.0.0.1:%d" % sink.port, "--retry-first", "60s", "--retry-max", "200s")
+        s = server("--relay", "127.0.0.1:%d" % sink.port, "--retry-first", "600s", "--retry-max", "2000s")
+
+        def waiting():
+            return wait_for(lambda: [m for m in listed(s) if "next_try_s" in m]) or [{"age_s": 0, "next_try_s": 0}]
+
+        def same(before, after):
+            """The next try stays at its moment: each part is a whole number of seconds."""
+            return abs(sum(after[0][k] - before[0][k] for k in ("age_s", "next_try_s"))) <= 2
         with s:
             send(s, "a@far.example")
-            check("a first try", wait_for(lambda: listed(s) and listed(s)[0].get("last_answer"), 10))
-            before = listed(s)[0]
+            check("a first try", wait_for(lambda: listed(s) and listed(s)[0].get("last_answer")))
+            before = waiting()
+            check("the next one is far away", before[0]["next_try_s"] > 300, before)
             tries = sink.sessions
             s.stop()
             s.start()
-            after = wait_for(lambda: [m for m in listed(s) if "next_try_s" in m], 10)
-            check("after a restart it waits as before", after and 25 < after[0]["next_try_s"] <= before["next_try_s"], (before, after))
-            check("the last answer is known", after and after[0]["last_answer"]["text"] == "busy")
+            after = waiting()
+            check("after a restart it waits as before", same(before, after), (before, after))
+            check("the last answer is known", after[0].get("last_answer", {}).get("text") == "busy", after)
             check("no try at once", sink.sessions == tries)
             s.kill()
             s.start()
-            after = wait_for(lambda: [m for m in listed(s) if "next_try_s" in m], 10)
-            check("after a kill, too", after and 20 < after[0]["next_try_s"] <= before["next_try_s"], after)
+            check("after a kill, too", same(before, waiting()), (before, waiting()))
             queue(s, "drop", "all")
 
 
 def stop_and_kill():
     """SIGTERM lets the message under way be finished; what a kill cuts off is sent again."""
     with Sink() as sink:
-        sink.delay = 1.5
+        texts, go = [], threading.Event()
+        sink.on_dot = lambda s, m: texts.append(m) or go.wait(60) and None
         s = server("--relay", "127.0.0.1:%d" % sink.port)
         with s:
             send(s, "a@far.example")
-            check("under way", wait_for(lambda: sink.open == 1, 5))
-            time.sleep(0.3)
+            check("under way", wait_for(lambda: len(texts) == 1))
+            answer = threading.Timer(0.5, go.set)
+            answer.start()
             s.stop()
+            answer.join()
             check("SIGTERM: the message was finished", len(sink.mails) == 1)
             s.start()
-            check("and is not sent again", empty(s, 5) and len(sink.mails) == 1)
+            check("and is not sent again", empty(s) and len(sink.mails) == 1)
+            go.clear()
             send(s, "b@far.example")
-            check("under way again", wait_for(lambda: sink.open == 1, 5))
-            time.sleep(0.3)
+            check("under way again", wait_for(lambda: len(texts) == 2))
             s.kill()
+            go.set()
             s.start()
-            check("a kill: sent again", wait_for(lambda: len([m for m in sink.mails if "b@far.example" in m.rcpts]) == 2, 20) and empty(s))
+            check("a kill: sent again", wait_for(lambda: len(texts) == 3) and empty(s) and texts[2].rcpts == ["b@far.example"])
 
 
 def one_report_whatever_crashes():
@@ -374,10 +385,10 @@ def limits_of_a_destination():
             check("and no more sessions than needed", sink.sessions <= 30, sink.sessions)
     with Sink() as sink:
         with server("--relay", "127.0.0.1:%d" % sink.port, "--destination-rate", "120") as s:
+            begin = time.monotonic()
             with s.smtp() as c:
                 for i in range(12):
                     c.sendmail(U0, "a%d@far.example" % i, "Subject: x\r\n\r\nx\r\n")
-            begin = time.monotonic()
             check("--destination-rate: 12 arrive", wait_for(lambda: len(sink.mails) == 12, 30), len(sink.mails))
             check("at its pace", time.monotonic() - begin > 3.5, time.monotonic() - begin)
 
@@ -385,23 +396,31 @@ def limits_of_a_destination():
 def one_session_for_many():
     with Sink() as sink:
         with server("--relay", "127.0.0.1:%d" % sink.port, threads=1, shards=1) as s:
-            for i in range(5):
-                send(s, "a%d@far.example" % i)
-                wait_for(lambda: len(sink.mails) == i + 1, 5)
-            check("one connection carries what comes within a second", sink.sessions == 1, sink.sessions)
+            for _ in range(5):  # until five come within a second of each other, whatever else the machine does
+                slowest, sessions, begin = 0, sink.sessions, time.monotonic()
+                for i in range(5):
+                    before = len(sink.mails)
+                    send(s, "a%d@far.example" % i)
+                    wait_for(lambda: len(sink.mails) > before)
+                    slowest, begin = max(slowest, time.monotonic() - begin), time.monotonic()
+                if slowest < 1 or sink.sessions == sessions + 1:
+                    break
+                wait_for(lambda: sink.open == 0)
+            check("one connection carries what comes within a second", sink.sessions == sessions + 1, (sink.sessions, slowest))
 
 
 def priorities():
     with Sink() as sink:
         with server("--relay", "127.0.0.1:%d" % sink.port, "--destination-sessions", "1", threads=1, shards=1) as s:
-            sink.delay = 1
+            texts, go = [], threading.Event()
+            sink.on_dot = lambda s, m: texts.append(m) or go.wait(60) and None
             send(s, "first@far.example")
-            wait_for(lambda: sink.open == 1, 5)
-            time.sleep(0.2)
+            wait_for(lambda: texts)
             for p in (-3, 0, 5, 2):
                 send(s, "p%d@far.example" % p, mail=["MT-PRIORITY=%d" % p])
-            sink.delay = 0
-            check("MT-PRIORITY: all arrive", wait_for(lambda: len(sink.mails) == 5, 15))
+            check("MT-PRIORITY: they wait for the first", len(listed(s)) == 5)
+            go.set()
+            check("MT-PRIORITY: all arrive", wait_for(lambda: len(sink.mails) == 5))
             order = [m.rcpts[0].split("@")[0] for m in sink.mails]
             check("the urgent first", order == ["first", "p5", "p2", "p0", "p-3"], order)
 
@@ -537,6 +556,8 @@ def kill_while_it_works():
             for t in threads:
                 t.start()
             for k in range(kills):
+                before = len(acked)
+                wait_for(lambda: len(acked) >= before + 12)
                 time.sleep(0.4 + 0.07 * (k % 5))
                 s.kill()
                 s.start()

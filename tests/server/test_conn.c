@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/conn_state.h"
 #include "tests/server/server_test.h"
 
@@ -122,26 +123,36 @@ static void answers_of_one_turn_all_go_out(void **state)
     server_end(p);
 }
 
+static uint64_t buffered(struct process *p)
+{
+    struct timespec moment = {0, 3000000};
+    uint64_t sum = 0;
+
+    nanosleep(&moment, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        struct thread_stats stats;
+
+        process_stats(p, i, &stats);
+        sum += stats.buffered;
+    }
+    return sum;
+}
+
 /* A peer that does not read costs its high-water mark, not the whole reply. */
 static void congestion_bounds_memory(void **state)
 {
     struct process *p = server_begin(NULL);
     int fd = client_open(PORT_PLAIN);
-    struct timespec while_ = {0, 300000000};
     char *all = malloc(30000 * 1024);
-    uint64_t buffered = 0;
+    unsigned waits = 0;
 
     (void)state;
     assert_line(fd, "hello\n");
     client_send(fd, "big 30000\nend\n");
-    nanosleep(&while_, NULL);
-    for (unsigned i = 0; i < 2; i++) {
-        struct thread_stats stats;
-
-        process_stats(p, i, &stats);
-        buffered += stats.buffered;
-    }
-    assert_true(buffered > 0 && buffered < 700 * 1024);
+    while (buffered(p) == 0)
+        assert_true(++waits < 2500);
+    for (int i = 0; i < 100; i++)
+        assert_true(buffered(p) < 700 * 1024);
     assert_true(client_read(fd, all, 30000 * 1024));
     for (size_t i = 0; i < 30000; i++)
         assert_int_equal(all[i * 1024 + 1023], '\n');
@@ -455,14 +466,14 @@ static void deadlines_are_kept(void **state)
 {
     struct process *p = server_begin(NULL);
     int fd = client_open(PORT_PLAIN);
-    time_t begin = time(NULL);
+    int64_t begin = clock_monotonic_ns();
 
     (void)state;
     assert_line(fd, "hello\n");
     client_send(fd, "timeout 1\n");
-    assert_line(fd, "late\n");
+    assert_line(fd, "late\n"); /* or the receive timeout would be over */
     assert_true(client_at_end(fd));
-    assert_in_range(time(NULL) - begin, 1, 4);
+    assert_true(clock_monotonic_ns() - begin > 900000000);
     close(fd);
     server_end(p);
 }
@@ -472,26 +483,52 @@ static void short_writes(struct process_conf *conf)
     conf->write_s = 3;
 }
 
-/* Matrix O03: a peer that reads nothing is cut off; one that reads slowly is not. */
+/* Takes 30000 KiB, part by part. False: it was cut off before. */
+static bool takes_slowly(int fd, char *part, int64_t *longest_ns)
+{
+    struct timespec while_ = {0, 100000000};
+    int64_t since = clock_monotonic_ns(), now;
+    bool more = true;
+
+    *longest_ns = 0;
+    for (int i = 0; i < 15 && more; i++) {
+        more = client_read(fd, part, 2000 * 1024);
+        now = clock_monotonic_ns();
+        if (now - since > *longest_ns)
+            *longest_ns = now - since;
+        since = now;
+        nanosleep(&while_, NULL);
+    }
+    return more;
+}
+
+/* Matrix O03: a peer that reads nothing is cut off; one that reads slowly is not, unless
+ * the machine stands still for so long that the server is right: then another one tries.
+ */
 static void peer_that_takes_nothing_is_cut_off(void **state)
 {
     struct process *p = server_begin(short_writes);
-    int deaf = client_open(PORT_PLAIN), slow = client_open(PORT_PLAIN);
-    struct timespec while_ = {0, 100000000};
+    int deaf = client_open(PORT_PLAIN), slow;
     char *part = malloc(2 << 20);
+    int64_t longest_ns;
+    unsigned tries = 0;
 
     (void)state;
     client_send(deaf, "big 30000\n");
-    client_send(slow, "timeout 1\nbig 30000\n");
-    assert_line(slow, "hello\n");
-    for (int i = 0; i < 15; i++) {
-        assert_true(client_read(slow, part, 2000 * 1024));
-        nanosleep(&while_, NULL);
+    for (;;) {
+        slow = client_open(PORT_PLAIN);
+        client_send(slow, "timeout 1\nbig 30000\n");
+        assert_line(slow, "hello\n");
+        tries++;
+        if (takes_slowly(slow, part, &longest_ns))
+            break;
+        assert_true(longest_ns > 1500000000 && tries < 10);
+        close(slow);
     }
     assert_int_equal(part[2000 * 1024 - 1], '\n');
     assert_line(slow, "late\n");
     assert_true(wait_for_connections(p, 0));
-    assert_int_equal(echo_closed, 2);
+    assert_int_equal(echo_closed, 1 + tries);
     free(part);
     close(deaf);
     close(slow);

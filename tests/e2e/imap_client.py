@@ -52,10 +52,14 @@ class Client:
         self.buffer += data
 
     def take(self, n):
-        while len(self.buffer) < n:
-            self.more()
-        data, self.buffer = self.buffer[:n], self.buffer[n:]
-        return data
+        parts, left = [], n  # joined once: a literal may be large
+        while left > 0:
+            if not self.buffer:
+                self.more()
+            parts.append(self.buffer[:left])
+            self.buffer = self.buffer[left:]
+            left -= len(parts[-1])
+        return b"".join(parts)
 
     def line(self):
         """One response with its literals in place, without the last CRLF."""

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/config.h"
 #include "server/dns.h"
 #include "server/mx.h"
@@ -530,9 +531,15 @@ static void answers_are_kept_for_their_time(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 5; i++) {
-        look_up(p, k, kept[i].domain);
-        first[i] = dns_fake_asked(kept[i].domain, "MX");
-        look_up(p, k, kept[i].domain);
+        int64_t begin_ns;
+
+        do { /* again where the machine stands still for as long as the shortest are kept
+              */
+            begin_ns = clock_monotonic_ns();
+            look_up(p, k, kept[i].domain);
+            first[i] = dns_fake_asked(kept[i].domain, "MX");
+            look_up(p, k, kept[i].domain);
+        } while (clock_monotonic_ns() - begin_ns > (DNS_TTL_MIN_S - 1) * 1000000000LL);
         assert_int_equal(dns_fake_asked(kept[i].domain, "MX"), first[i]);
     }
     nanosleep(&wait, NULL);

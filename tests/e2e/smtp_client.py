@@ -22,9 +22,9 @@ def mail(tok, body=b"hello\r\n", head=b""):
 class Smtp:
     """A client that sends octets as they are and reads replies one by one."""
 
-    def __init__(self, server, port="smtp", hello=True, tls=False, seconds=20):
+    def __init__(self, server, port="smtp", hello=True, tls=False, seconds=20, source="127.0.0.1"):
         self.server = server
-        self.sock = socket.create_connection(("127.0.0.1", server.ports[port]), seconds)
+        self.sock = socket.create_connection(("127.0.0.1", server.ports[port]), seconds, source_address=(source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer, self.offers = b"", ""
         if tls:
@@ -100,7 +100,7 @@ class Smtp:
     def in_step(self):
         return self.code(b"RSET\r\n") == 250
 
-    def closed(self, seconds=5):
+    def closed(self, seconds=60):
         self.sock.settimeout(seconds)
         try:
             while True:

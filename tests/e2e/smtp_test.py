@@ -9,7 +9,6 @@ import re
 import smtplib
 import socket
 import ssl
-import statistics
 import threading
 import time
 
@@ -417,16 +416,18 @@ def logins(s):
     others = [Smtp(s, "submission") for _ in range(20)]
     for c in others:
         c.send(b"AUTH PLAIN @@@\r\n" * 3)
-    begin = time.monotonic()
-    check("[A10] others with bad base64", Smtp(s, "submission").auth() == 235 and time.monotonic() - begin < 3)
+    with Standstill() as still:
+        begin = time.monotonic()
+        code, took = Smtp(s, "submission").auth(), time.monotonic() - begin
+        check("[A10] others with bad base64", code == 235 and took < 3 + still.seconds, (code, took, still.seconds))
     times = {U0: [], "nobody@" + DOMAIN: []}
-    for _ in range(5):
-        for user, took in times.items():
-            c, begin = Smtp(s, "submission"), time.monotonic()
+    for i in range(10):  # an address that has failed before waits longer: each is another one's first
+        for k, (user, took) in enumerate(times.items()):
+            c, begin = Smtp(s, "submission", source="127.0.1.%d" % (2 * i + k + 1)), time.monotonic()
             c.auth(user, "no")
             took.append(time.monotonic() - begin)
-    both = [statistics.median(t) for t in times.values()]
-    check("[A07] timing", abs(both[0] - both[1]) < 0.06, both)
+    both = [min(t) for t in times.values()]
+    check("[A07] timing", abs(both[0] - both[1]) < max(both) / 10, both)
     log = s.log_text()
     check("[A13] no password in the log", "secretpassword" not in log and b64(b"secretpassword").decode() not in log)
     check("[A13] names do not break lines", all(re.match(r"\d{4}-\d\d-\d\dT\S+Z [a-z]+ \S+", line) for line in log.splitlines() if line and not line.startswith(" ")))

@@ -168,8 +168,8 @@ def interrupts():
     process = subprocess.Popen(["sleep", "600"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     driver.running.append(process)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
         driver.end(process, 60)
         came = False
     except KeyboardInterrupt:

@@ -91,13 +91,13 @@ def free_ports(count):
 
 
 def wait_for(condition, seconds=30.0, step=0.02):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
+    """What the condition gives once that is true; what it gives last after so many seconds. They are counted by their steps:
+    while the machine stands still, none pass; but ten times as many of the clock are the end."""
+    left, end = round(seconds / step), time.monotonic() + 10 * seconds
+    while not (value := condition()) and left > 0 and time.monotonic() < end:
         time.sleep(step)
-    return condition()
+        left -= 1
+    return value
 
 
 class Standstill:

@@ -55,7 +55,7 @@ def idle(name, tls, limit):
         with selectors.DefaultSelector() as sel:
             for c in mine:
                 sel.register(c, selectors.EVENT_READ)
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             while woken < len(mine) and time.monotonic() < end:
                 for key, _ in sel.select(1):
                     if b"EXISTS" in key.fileobj.recv(4096):

@@ -95,10 +95,10 @@ def silent_host(a, b):
         a.msmtp(ANNA, BERT, letter(subject))
         check(subject + " arrives", len(b.find(BERT, "Subject: " + subject, 60)) == 1)
         return time.monotonic() - start
-    before = sorted(took("before%d;" % i) for i in range(3))[1]
+    before = min(took("before%d;" % i) for i in range(3))
     for i in range(40):
         a.msmtp(ANNA, "x%d@silent.test" % i, letter("into the void"))
-    after = sorted(took("after%d;" % i) for i in range(3))[1]
+    after = min(took("after%d;" % i) for i in range(3))
     check("a host that never answers delays nobody else", after < 4 * before + 0.5, "%.2f s before, %.2f s after" % (before, after))
     check("what is for it waits", a.queue("list").count("silent.test") >= 40, a.queue("list")[:500])
     a.queue("drop", "all")

@@ -11,7 +11,7 @@ CEILING = os.path.join(os.path.dirname(RINGMAIL), "ringmail-ceiling")
 
 
 def micro(*args):
-    return subprocess.run([MICRO, *args], capture_output=True, text=True, timeout=20)
+    return subprocess.run([MICRO, *args], capture_output=True, text=True, timeout=300)
 
 
 def figures_test(names):

@@ -126,7 +126,7 @@ def errors_of_addresses():
                 times.append(time.monotonic() - begun)
         # On the thread that counts for the address the twelfth is turned away at once, on others a little later.
         check("errors of an address add up", 11 <= len(times) < 18, len(times))
-        check("replies to them get slower", times[0] < times[10] and times[10] > 0.5, times)
+        check("replies to them get slower", min(times[:5]) < times[10] and times[10] > 0.5, times)
         late = []
         while len(late) < 9:  # a thread that has not heard of the address learns of it by its first error there
             with Client(s, source="127.0.0.7") as c:
@@ -135,9 +135,8 @@ def errors_of_addresses():
                     check("and the connection closed", c.file.readline() == b"")
                     break
                 c.cmd("FROBNICATE")
-                time.sleep(0.1)
-                late.append(c.mail()[0])
-        check("at the latest after one more error", len(late) < 9 and set(late) <= {421}, late)
+                late.append(wait_for(lambda: c.mail()[0] == 421, step=0.1))
+        check("at the latest after one more error", len(late) < 9 and all(late), late)
         with Client(s, source="127.0.0.8") as c:
             check("others are not", c.mail()[-1] == 250)
 
@@ -180,7 +179,7 @@ def helo_checks():
 
 def sender_checks():
     dns = Dns({"good.test": "ok", "null.test": "null", "broken.test": "fail", "empty.test": "empty"})
-    flags = ["--sender-checks", "yes", "--resolver", "127.0.0.1:%d" % dns.port, "--dns-timeout", "1s", "--trust", "127.0.0.40/32"]
+    flags = ["--sender-checks", "yes", "--resolver", "127.0.0.1:%d" % dns.port, "--dns-timeout", "30s", "--trust", "127.0.0.40/32"]
     with Server(flags=flags) as s:
         with Client(s) as c:
             check("a domain with a host", c.mail(sender="a@good.test")[-1] == 250, c.last)
@@ -230,12 +229,12 @@ def granted_senders():
         with open(senders, "w", encoding="ascii") as f:
             f.write("u1 sales@%s\n" % DOMAIN)
         s.proc.send_signal(signal.SIGHUP)
-        check("read again", wait_for(lambda: sends(U1, "sales@" + DOMAIN) == 250, 10) and
+        check("read again", wait_for(lambda: sends(U1, "sales@" + DOMAIN) == 250) and
               sends(U0, "sales@" + DOMAIN) == 553)
         with open(senders, "w", encoding="ascii") as f:
             f.write("u1 @@\n")
         s.proc.send_signal(signal.SIGHUP)
-        check("a bad file changes nothing", wait_for(lambda: "senders, line 1" in s.log_text(), 10) and
+        check("a bad file changes nothing", wait_for(lambda: "senders, line 1" in s.log_text()) and
               sends(U1, "sales@" + DOMAIN) == 250)
 
 
@@ -328,7 +327,7 @@ def few_descriptors():
         check("mail is stored meanwhile", got.count(b"\r\n250 2.0.0 ") == 20, got[-300:])
         for c in socks:
             c.close()
-        check("and read afterwards", wait_for(lambda: s.pop3(U0).stat()[0] == 20, 10))
+        check("and read afterwards", wait_for(lambda: s.pop3(U0).stat()[0] == 20))
 
 
 for test in (limits_of_addresses, errors_of_addresses, limits_of_users, helo_checks, sender_checks, trust, granted_senders, repairs,

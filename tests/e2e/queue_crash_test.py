@@ -92,6 +92,8 @@ def main():
     for t in threads:
         t.start()
     for i in range(KILLS):
+        before = len(acknowledged)
+        wait_for(lambda: len(acknowledged) >= before + 12)
         time.sleep(0.3 + random.random())
         s.kill()
         s.flags[-1] = "life%d.test" % (i + 1)

@@ -57,10 +57,10 @@ with Server(users=4, shards=4, threads=2) as s:
     before = len(s.log_text())
     s.start()
     check("the list is gone when the server answers", not os.path.exists(os.path.join(s.data, "removed")))
-    check("the next one of that name gets in", wait_for(lambda: Client(s).do("LOGIN %s again" % USERS[1]).status == "OK", 4))
+    check("the next one of that name gets in", wait_for(lambda: Client(s).do("LOGIN %s again" % USERS[1]).status == "OK"))
     check("and has no mail", kept(s, USERS[1], "again") == 0)
     check("others keep theirs", kept(s, USERS[3]) == 2)
-    wait_for(lambda: "ready" in s.log_text()[before:], 4)
+    wait_for(lambda: "ready" in s.log_text()[before:])
     log = s.log_text()[before:]
     check("both were removed before the server was ready",
           0 < log.find("user-removed") < log.rfind("user-removed") < log.find("ready "), log)

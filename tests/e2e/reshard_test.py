@@ -220,7 +220,7 @@ def change(s, shards):
     s.stop()
     s.shards = old
     try:
-        s.start(20)
+        s.start()
         check(name + ": the old number is refused", False)
         s.stop()
     except RuntimeError as e:
@@ -327,7 +327,7 @@ def give_back(s):
                 m.expunge()
         m.logout()
     before = everything(s, False)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     rounds = 0
     while time.monotonic() < end and set(segments(s)) & shared:
         rounds += 1

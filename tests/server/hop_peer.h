@@ -65,6 +65,9 @@ const char *peer_authority(void);
  * the peer has met something else than its script, and what. */
 const char *peer_play(const struct peer_case *c, const struct peer_ways *ways);
 void peer_check(const struct peer_case *c, const struct peer_ways *ways);
+/* The same where a second of silence, at any step, is an end: when the machine stood still
+ * for that, it was not the step that was meant, and the script is played again. */
+void peer_check_silence(const struct peer_case *c);
 /* Handshakes of the client that were resumed, so far. */
 uint64_t peer_resumed(void);
 /* Of the last run: words of the end, and how often recipients got their answers. */

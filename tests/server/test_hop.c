@@ -1,7 +1,6 @@
 /* The client's side of SMTP and LMTP with a hop that plays a script. */
 #include <stdlib.h>
 
-#include "server/clock.h"
 #include "tests/server/hop_peer.h"
 
 #define SCRIPT(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -914,22 +913,6 @@ static void ends_at_every_step(void **state)
         }
 }
 
-/* A second of silence is enough for an end, at any step: where the machine stands still
- * for that, it is not the step that was meant, and the script is played again. */
-static void check_silence(const struct peer_case *c)
-{
-    int64_t begin_ns;
-    unsigned tries = 0;
-    bool good;
-
-    do {
-        begin_ns = clock_monotonic_ns();
-        good = strcmp(peer_play(c, &plain), c->result) == 0;
-    } while (!good && clock_monotonic_ns() - begin_ns > 1500000000 && ++tries < 5);
-    if (!good)
-        peer_check(c, &plain);
-}
-
 static void silence_has_an_end(void **state)
 {
     const struct peer_case cases[] = {
@@ -953,7 +936,7 @@ static void silence_has_an_end(void **state)
     (void)state;
     config->hop_timeout = config->hop_data_timeout = 1;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        check_silence(&cases[i]);
+        peer_check_silence(&cases[i]);
     config->hop_timeout = config->hop_data_timeout = 20;
 }
 

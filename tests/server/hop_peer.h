@@ -65,7 +65,7 @@ const char *peer_authority(void);
  * the peer has met something else than its script, and what. */
 const char *peer_play(const struct peer_case *c, const struct peer_ways *ways);
 void peer_check(const struct peer_case *c, const struct peer_ways *ways);
-/* The same where a second of silence, at any step, is an end: when the machine stood still
+/* The same where a second of silence is an end, at any step: when the machine stood still
  * for that, it was not the step that was meant, and the script is played again. */
 void peer_check_silence(const struct peer_case *c);
 /* Handshakes of the client that were resumed, so far. */

@@ -11,7 +11,7 @@
  *      store_checkpoint.c
  *      user_*.c         accounts: load, apply, fold, evict, remove; the tree of names
  *      mailbox_*.c      messages of a mailbox: pages, keywords, changes
- *      view.c body.c summary.c
+ *      view.c uids.c body.c summary.c
  *      compact_*.c      segments rewritten
  *
  * The life of a change:

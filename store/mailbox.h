@@ -251,9 +251,12 @@ enum status mailbox_intern(
 
 /* --- view.c --- */
 
-/* Room in every view for n more expunged UIDs, and to lose all; false: no memory. */
-bool views_reserve(struct mailbox *m, unsigned n);
-/* These UIDs, ascending, have gone. */
+/* Room in every view for these expunged UIDs, ascending, and to lose all; false: no
+ * memory. */
+bool views_reserve(struct mailbox *m, const uint32_t *uids, unsigned n);
+/* What a message that goes costs for its views, in messages. */
+int views_cost(const struct mailbox *m);
+/* They have gone. */
 void views_gone(struct mailbox *m, const uint32_t *uids, unsigned n);
 /* All messages go at one moment: their UIDs are collected before, in slices, from the
  * page p->done on. NULL: no memory. */

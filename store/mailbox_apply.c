@@ -256,16 +256,17 @@ static enum applied remove_range(
 {
     struct content *c = m->content;
     uint32_t uids[PAGE_ENTRIES];
+    int cost = 1 + views_cost(m);
 
     for (;;) {
         struct spot s = content_seek(c, first);
-        uint32_t n = 0;
+        uint32_t n = 0, room = p->budget > cost ? (uint32_t)(p->budget / cost) : 1;
         const struct page *page;
 
         if (s.page == c->page_count)
             return APPLIED;
         page = &c->pages[s.page];
-        while (s.at + n < page->count && page->at[s.at + n].uid <= last) {
+        while (n < room && s.at + n < page->count && page->at[s.at + n].uid <= last) {
             uids[n] = page->at[s.at + n].uid;
             n++;
         }
@@ -273,9 +274,9 @@ static enum applied remove_range(
             return APPLIED;
         if (p->budget <= 0)
             return APPLY_MORE;
-        if (!views_reserve(m, n))
+        if (!views_reserve(m, uids, n))
             return APPLY_STUCK;
-        p->budget -= (int)n + COST_GAP;
+        p->budget -= (int)n * cost + COST_GAP;
         content_remove(c, s, n);
         views_gone(m, uids, n);
     }
@@ -486,9 +487,12 @@ static enum applied copy_some(struct mailbox *to, struct mailbox *from,
 {
     uint32_t uids[COPY_STEP];
     int last_from = -1, last_to = 0;
+    int cost = MESSAGE_MADE + (d->fixed.what ? views_cost(from) : 0);
     unsigned made = 0;
 
-    if (!views_reserve(from, n))
+    for (unsigned i = 0; i < n; i++)
+        uids[i] = list[i].uid;
+    if (d->fixed.what && !views_reserve(from, uids, n))
         return APPLY_STUCK;
     for (; made < n; made++) {
         int set = list[made].set;
@@ -500,11 +504,10 @@ static enum applied copy_some(struct mailbox *to, struct mailbox *from,
         if (last_to < 0 ||
             !copy_one(to, from, &list[made], uid_first + p->done, d, last_to))
             break;
-        uids[made] = list[made].uid;
-        p->uid = list[made].uid + 1;
+        p->uid = uids[made] + 1;
         p->done++;
     }
-    p->budget -= (int)made * MESSAGE_MADE;
+    p->budget -= (int)made * cost;
     if (d->fixed.what) {
         remove_uids(from->content, uids, made);
         views_gone(from, uids, made);

@@ -155,7 +155,7 @@ static enum applied apply_rename_inbox(struct user *u, const struct delta_read *
     if (a != APPLIED)
         return a;
     empty = content_new(u->store);
-    if (!empty || (there && !views_reserve(inbox, 0)) ||
+    if (!empty || (there && !views_reserve(inbox, NULL, 0)) ||
         !folders_make(u, t->folders, t->fixed.folder_count)) {
         content_free(empty);
         return APPLY_STUCK;

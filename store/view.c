@@ -2,6 +2,7 @@
  * messages with UIDs up to uid_known, and those of them that have gone without his being
  * told. Its order is that of UIDs, so a sequence number is a rank in two sorted lists. */
 #include "store/mailbox.h"
+#include "store/uids.h"
 
 /* UIDs of all that went from a mailbox at one moment, ascending; its views share it. */
 struct view_lost {
@@ -10,17 +11,16 @@ struct view_lost {
     uint32_t uids[];
 };
 
-/* UIDs of messages that have gone and are not told, ascending. */
+/* UIDs of messages that have gone and are not told. */
 struct view_gone {
     struct view_lost *lost; /* the first lost_count of them, too; or NULL */
     uint32_t lost_count;
-    uint32_t count, cap;
-    uint32_t uids[];
+    struct uids own;
 };
 
 static uint32_t gone_count(const struct view *v)
 {
-    return v->gone ? v->gone->count + v->gone->lost_count : 0;
+    return v->gone ? v->gone->own.count + v->gone->lost_count : 0;
 }
 
 static struct content *content_of(const struct view *v)
@@ -40,63 +40,54 @@ static uint32_t last_uid(const struct content *c)
 
 /* --- what the mailbox does to its views --- */
 
-static bool gone_reserve(struct view *v, unsigned n)
+static bool gone_reserve(struct view *v, const uint32_t *uids, unsigned n)
 {
-    uint32_t count = v->gone ? v->gone->count : 0, cap = v->gone ? v->gone->cap : 16;
-    struct view_gone *grown;
-
-    while (cap < count + n)
-        cap *= 2;
-    if (v->gone && cap == v->gone->cap)
-        return true;
-    grown = realloc(v->gone, sizeof *grown + cap * sizeof grown->uids[0]);
-    if (!grown)
-        return false;
     if (!v->gone)
-        *grown = (struct view_gone){0};
-    grown->cap = cap;
-    v->gone = grown;
-    return true;
+        v->gone = calloc(1, sizeof *v->gone);
+    while (n && uids[n - 1] > v->uid_known)
+        n--;
+    return v->gone && uids_reserve(&v->gone->own, uids, n);
 }
 
 static void gone_free(struct view *v)
 {
-    if (v->gone)
+    if (v->gone) {
         lost_drop(v->gone->lost);
+        uids_free(&v->gone->own);
+    }
     free(v->gone);
     v->gone = NULL;
 }
 
-bool views_reserve(struct mailbox *m, unsigned n)
+bool views_reserve(struct mailbox *m, const uint32_t *uids, unsigned n)
 {
     list_each(link, &m->views)
-        if (!gone_reserve(container_of(link, struct view, link), n))
+        if (!gone_reserve(container_of(link, struct view, link), uids, n))
             return false;
     return true;
 }
 
-/* Merges ascending UIDs into the list, from the end. */
-static void gone_add(struct view *v, const uint32_t *uids, unsigned n)
+void views_gone(struct mailbox *m, const uint32_t *uids, unsigned n)
 {
-    struct view_gone *g = v->gone;
-    uint32_t i, to;
+    list_each(link, &m->views) {
+        struct view *v = container_of(link, struct view, link);
+        unsigned known = n;
 
-    while (n && uids[n - 1] > v->uid_known)
-        n--;
-    i = g->count;
-    to = g->count = g->count + n;
-    while (n) {
-        if (i && g->uids[i - 1] > uids[n - 1])
-            g->uids[--to] = g->uids[--i];
-        else
-            g->uids[--to] = uids[--n];
+        while (known && uids[known - 1] > v->uid_known)
+            known--;
+        uids_add(&v->gone->own, uids, known);
     }
 }
 
-void views_gone(struct mailbox *m, const uint32_t *uids, unsigned n)
+enum { VIEWS_A_MESSAGE = 16 }; /* to note one for so many is as much as to remove it */
+
+int views_cost(const struct mailbox *m)
 {
+    int views = 0;
+
     list_each(link, &m->views)
-        gone_add(container_of(link, struct view, link), uids, n);
+        views++;
+    return views / VIEWS_A_MESSAGE;
 }
 
 /* --- all at once --- */
@@ -244,25 +235,27 @@ static uint32_t gone_rank(const struct view *v, uint32_t uid)
 {
     const struct view_gone *g = v->gone;
 
-    return g ? rank(g->uids, g->count, uid) + lost_rank(g, uid) : 0;
+    return g ? uids_rank(&g->own, uid) + lost_rank(g, uid) : 0;
 }
 
-/* The i-th of the gone, which are in two lists. */
+/* The i-th of the gone, which are in two places. */
 static uint32_t gone_uid(const struct view *v, uint32_t i)
 {
     const struct view_gone *g = v->gone;
-    uint32_t lo = 0, hi = g->count;
+    uint32_t lo = 0, hi = g->own.count;
 
+    if (!g->lost_count)
+        return uids_at(&g->own, i);
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
 
-        if (mid + lost_rank(g, g->uids[mid]) < i)
+        if (mid + lost_rank(g, uids_at(&g->own, mid)) < i)
             lo = mid + 1;
         else
             hi = mid;
     }
-    if (lo < g->count && lo + lost_rank(g, g->uids[lo]) == i)
-        return g->uids[lo];
+    if (lo < g->own.count && lo + lost_rank(g, uids_at(&g->own, lo)) == i)
+        return uids_at(&g->own, lo);
     return g->lost->uids[i - lo];
 }
 
@@ -370,15 +363,15 @@ bool view_has_news(const struct view *v)
 static void tell_expunge(struct view *v, struct view_news *news)
 {
     struct view_gone *g = v->gone;
-    bool own;
+    uint32_t uid = gone_uid(v, gone_count(v) - 1);
 
     news->event = VIEW_EXPUNGE;
     news->seq = gone_seq(v, gone_count(v) - 1);
     v->count--;
-    own = g->count &&
-        (!g->lost_count || g->uids[g->count - 1] > g->lost->uids[g->lost_count - 1]);
-    g->count -= own;
-    g->lost_count -= !own;
+    if (g->lost_count && g->lost->uids[g->lost_count - 1] == uid)
+        g->lost_count--;
+    else
+        uids_take_last(&g->own);
     if (gone_count(v) == 0)
         gone_free(v);
 }

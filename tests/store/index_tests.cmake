@@ -11,6 +11,7 @@ ringmail_test(test_check ${CMAKE_CURRENT_LIST_DIR}/test_check.c
 ringmail_test(test_memory ${CMAKE_CURRENT_LIST_DIR}/test_memory.c LIBS ringmail_store)
 target_link_options(test_memory PRIVATE
     -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=cell_take)
+ringmail_test(test_uids ${CMAKE_CURRENT_LIST_DIR}/test_uids.c LIBS ringmail_store)
 ringmail_test(test_view ${CMAKE_CURRENT_LIST_DIR}/test_view.c ${STORE_KIT}
     LIBS ringmail_store)
 ringmail_test(test_user ${CMAKE_CURRENT_LIST_DIR}/test_user.c ${STORE_KIT}

@@ -351,6 +351,48 @@ static void a_renaming_of_inbox_outlives_a_crash(void **state)
     mailbox_close(m);
 }
 
+/* Messages that go in the busiest turn, with so many views of the mailbox. */
+static uint32_t most_gone(struct world *w, uint32_t first, unsigned views)
+{
+    struct content *c = w->mailbox->content;
+    struct view *all = calloc(views, sizeof *all);
+    struct expunge_op op = {.op.done = skit_done, .always = true};
+    uint32_t most = 0, before;
+
+    for (uint32_t uid = first; uid < first + 2000; uid++)
+        assert_true(content_append(c, &(struct packed_entry){.uid = uid, .size = 1}));
+    for (unsigned i = 0; i < views; i++)
+        view_open(&all[i], w->mailbox, true, on_news);
+    before = c->messages;
+    for (mailbox_expunge(w->mailbox, &op); op.op.pending;) {
+        skit_turn(&w->kit);
+        most = before - c->messages > most ? before - c->messages : most;
+        before = c->messages;
+    }
+    assert_int_equal(skit_status(&op.op), STATUS_OK);
+    assert_int_equal(c->messages, 0);
+    for (unsigned i = 0; i < views; i++) {
+        for (uint32_t seq = 1; seq <= 2000; seq++)
+            assert_int_equal(view_uid(&all[i], seq), first + seq - 1);
+        view_close(&all[i]);
+    }
+    free(all);
+    return most;
+}
+
+/* Each message that goes is noted in each view. */
+static void many_views_make_a_slice_shorter(void **state)
+{
+    struct world *w = *state;
+    uint32_t alone, many;
+
+    expunge(w, 1, 10);
+    w->kit.store->turn_budget = 400;
+    alone = most_gone(w, 11, 1);
+    many = most_gone(w, 5000, 200);
+    assert_in_range(many, 1, alone / 8);
+}
+
 static void a_large_mailbox_is_quick(void **state)
 {
     struct world *w = *state;
@@ -386,6 +428,7 @@ int main(void)
         TEST(a_removed_account_empties_its_views),
         TEST(inbox_is_renamed_at_one_moment),
         TEST(a_renaming_of_inbox_outlives_a_crash),
+        TEST(many_views_make_a_slice_shorter),
         TEST(a_large_mailbox_is_quick),
     };
 

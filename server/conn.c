@@ -309,7 +309,7 @@ void conn_fail(struct conn *c, int error)
         conn_set(c, CONN_TOUCHED, false);
     }
     c->closing = true;
-    if (!c->error)
+    if (!c->error && !conn_is(c, CONN_LINGERING)) /* many end so, told all */
         c->error = error;
     c->state = CONN_ENDING;
     c->idle_at = c->write_at = 0;

@@ -3,6 +3,7 @@ import base64
 import poplib
 import random
 import re
+import select
 import socket
 import string
 import threading
@@ -205,6 +206,13 @@ def tls(s):
     check("login in TLS", p.ok("USER " + U0) and p.ok("PASS pw") and p.ok("QUIT"))
     p = Pop3(s, port="pop3s")
     check("pop3s", p.welcome.startswith(b"+OK") and p.ok("QUIT"))
+    before = len(s.log_text())
+    p = Pop3(s, port="pop3s")
+    p.quit()
+    select.select([p.sock], [], [], 20)  # close_notify, which many clients leave unread
+    p.cut()
+    ended = lambda: re.search(" pop3-end .*", s.log_text()[before:])
+    check("a reset after QUIT is no error", wait_for(ended, 10) and "errno" not in ended()[0], ended() and ended()[0])
 
 
 # --- the maildrop ------------------------------------------------------------------------------

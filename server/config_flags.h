@@ -321,7 +321,7 @@
         "minimal: without the optional features of io_uring.")                           \
     FLAG(COUNT, receive_buffers, "receive-buffers", "N", "1024", 64, 32768,              \
         "Receive buffers of a thread.")                                                  \
-    FLAG(SIZE, receive_buffer_size, "receive-buffer-size", "SIZE", "2K", 1 << 10,        \
+    FLAG(SIZE, receive_buffer_size, "receive-buffer-size", "SIZE", "16K", 1 << 10,       \
         64 << 10, "Size of each.")                                                       \
     FLAG(SIZE, buffer_memory, "buffer-memory", "SIZE", "1G", 16 << 20, 1ull << 40,       \
         "Input and output held for all connections; near it new messages are put off.")  \

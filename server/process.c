@@ -157,7 +157,7 @@ static void fill_conf(struct process_conf *c)
     preset(&c->ring_entries, 512);
     preset(&c->ring_completions, 8192);
     preset(&c->receive_buffers, 1024);
-    preset(&c->receive_buffer_bytes, 2048);
+    preset(&c->receive_buffer_bytes, 16384);
     preset(&c->workers, cores < WORKERS_PRESET_MAX ? cores : WORKERS_PRESET_MAX);
     preset(&c->workers_queue, 256);
     preset(&c->connections_max, 20000);

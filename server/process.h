@@ -29,7 +29,7 @@ struct process_conf {
     unsigned ring_entries;           /* 0: 512 */
     unsigned ring_completions;       /* 0: 8192 */
     unsigned receive_buffers;        /* of a thread; 0: 1024 */
-    unsigned receive_buffer_bytes;   /* 0: 2 KiB */
+    unsigned receive_buffer_bytes;   /* 0: 16 KiB */
     unsigned workers;                /* for passwords; 0: one a CPU */
     unsigned workers_queue;          /* jobs that may wait; 0: 256 */
     unsigned connections_max;        /* in all; 0: 20,000 */

@@ -10,7 +10,7 @@
 #include "proto/mime/wire.h"
 #include "tests/proto/base/fence.h"
 
-enum { TEXT_MAX = 200 };
+enum { TEXT_MAX = 400 };
 
 static uint32_t next_random(uint32_t *seed)
 {
@@ -76,6 +76,37 @@ static void octets_are_counted_as_one_by_one(void **state)
         s = round % 2 ? fence_end(&fence, s) : fence_start(&fence, s);
         plain_pass(&plain, s);
         octets_pass(&vector, s);
+        assert_same(&plain, &vector);
+    }
+    fence_free(&fence);
+}
+
+/* Counts to the first '-' that begins a line. */
+static bool plain_pass_to_dash(struct octets *o, struct slice *s)
+{
+    while (s->len && !(o->line_start && s->at[0] == '-'))
+        plain_pass(o, slice_take(s, 1));
+    return s->len > 0;
+}
+
+static void octets_are_counted_to_a_dash_as_one_by_one(void **state)
+{
+    struct fence fence = fence_make();
+    char text[TEXT_MAX];
+    uint32_t seed = 4;
+
+    (void)state;
+    for (int round = 0; round < 40000; round++) {
+        struct octets plain = {.line_start = round & 2}, vector = plain;
+        struct slice special = round & 4 ? S("\n--.") : S("\n\n.\r\x80\0-");
+        struct slice s = fill(text, 2 + next_random(&seed) % 100, special, &seed);
+        struct slice a, b;
+
+        a = b = round % 2 ? fence_end(&fence, s) : fence_start(&fence, s);
+        assert_int_equal(
+            plain_pass_to_dash(&plain, &a), octets_pass_to_dash(&vector, &b));
+        assert_ptr_equal(a.at, b.at);
+        assert_int_equal(a.len, b.len);
         assert_same(&plain, &vector);
     }
     fence_free(&fence);
@@ -171,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(octets_are_counted_as_one_by_one),
+        cmocka_unit_test(octets_are_counted_to_a_dash_as_one_by_one),
         cmocka_unit_test(quoted_printable_is_decoded_as_one_by_one),
         cmocka_unit_test(strings_are_quoted_as_one_by_one),
     };

@@ -60,25 +60,76 @@ static inline unsigned pair_flaws(char a, char b)
     return ((a == '\r') != (b == '\n') ? SCAN_BARE : 0U) | (b == '\0' ? SCAN_NUL : 0U);
 }
 
+/* What blocks have: 0xff where one of the two is bare, the least of each column. */
+struct flawed {
+    __m128i bares, least;
+};
+
+static inline struct flawed flawless(void)
+{
+    return (struct flawed){.least = _mm_set1_epi8(-1)};
+}
+
+static inline void add_block(struct flawed *f, const char *p)
+{
+    f->bares = _mm_or_si128(f->bares, bare(p));
+    f->least = _mm_min_epu8(f->least, load(p));
+}
+
+static inline unsigned flaws_of(struct flawed f)
+{
+    return (_mm_movemask_epi8(f.bares) ? SCAN_BARE : 0U) |
+        (_mm_movemask_epi8(equal(f.least, '\0')) ? SCAN_NUL : 0U);
+}
+
 unsigned scan_flaws(struct slice s, char before)
 {
     const char *p = s.at;
-    __m128i bares = _mm_setzero_si128(), least = _mm_set1_epi8(-1);
+    struct flawed f = flawless();
     unsigned flaws;
     size_t i = 1;
 
     if (s.len == 0)
         return 0;
     flaws = pair_flaws(before, p[0]);
-    for (; i + BLOCK <= s.len; i += BLOCK) {
-        bares = _mm_or_si128(bares, bare(p + i));
-        least = _mm_min_epu8(least, load(p + i));
-    }
-    if (_mm_movemask_epi8(bares))
-        flaws |= SCAN_BARE;
-    if (_mm_movemask_epi8(equal(least, '\0')))
-        flaws |= SCAN_NUL;
+    for (; i + BLOCK <= s.len; i += BLOCK)
+        add_block(&f, p + i);
+    flaws |= flaws_of(f);
     for (; i < s.len; i++)
         flaws |= pair_flaws(p[i - 1], p[i]);
     return flaws;
+}
+
+/* --- both ------------------------------------------------------------------- */
+
+/* The 64 octets from p on, unless there is a dot that comes right after an LF. */
+static inline bool add_group(struct flawed *to, const char *p)
+{
+    struct flawed f = *to;
+    __m128i dots = _mm_setzero_si128();
+
+    for (size_t i = 0; i < GROUP; i += BLOCK) {
+        dots = _mm_or_si128(dots, lf_dots(p + i));
+        add_block(&f, p + i);
+    }
+    if (_mm_movemask_epi8(dots))
+        return false;
+    *to = f;
+    return true;
+}
+
+size_t scan_text(struct slice s, char before, unsigned *flaws)
+{
+    struct flawed f = flawless();
+    size_t i = 0, dot;
+
+    if (s.len > GROUP && !(before == '\n' && s.at[0] == '.')) {
+        for (i = 1; i + GROUP <= s.len && add_group(&f, s.at + i); i += GROUP)
+            ;
+        *flaws |= pair_flaws(before, s.at[0]) | flaws_of(f);
+        before = s.at[i - 1];
+    }
+    dot = i + scan_lf_dot(slice_of(s.at + i, s.len - i), before);
+    *flaws |= scan_flaws(slice_of(s.at + i, dot - i), before);
+    return dot;
 }

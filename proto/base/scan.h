@@ -1,6 +1,6 @@
 /* scan.h -- what message text is searched for, at vector speed.
  *
- * Both functions look at pairs of octets, so they take the octet before the first
+ * All functions look at pairs of octets, so they take the octet before the first
  * one (the last of the run before); 0 stands for "nothing that matters".
  */
 #pragma once
@@ -17,3 +17,7 @@ size_t scan_lf_dot(struct slice s, char before);
 /* SCAN_ flags found in s. A CR at the very end of s is judged by the next call,
  * to which it is `before`. */
 unsigned scan_flaws(struct slice s, char before);
+
+/* Both at once: the index of scan_lf_dot(), and added to *flaws what scan_flaws() finds
+ * in front of it. */
+size_t scan_text(struct slice s, char before, unsigned *flaws);

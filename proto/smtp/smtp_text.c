@@ -19,18 +19,20 @@ static enum smtp_text_at after(enum smtp_text_at at, struct slice run)
     return last == '\n' && before == '\r' ? SMTP_TEXT_LINE_START : SMTP_TEXT_IN_LINE;
 }
 
-/* Index of the first dot of `s` that begins a line, or s.len. */
-static size_t find_dot_line(enum smtp_text_at at, struct slice s)
+/* Index of the first dot of `s` that begins a line, or s.len; notes the flaws in front of
+ * it. */
+static size_t find_dot_line(struct smtp_text *t, struct slice s)
 {
-    char before = octet_before(at);
+    char before = octet_before(t->at);
     size_t from = 0;
 
     for (;;) {
-        size_t dot = from + scan_lf_dot(slice_of(s.at + from, s.len - from), before);
+        size_t dot =
+            from + scan_text(slice_of(s.at + from, s.len - from), before, &t->flaws);
 
         /* A bare LF begins no line. The LF itself is in the input: where it is not,
          * the text stands at a line start, and its dot was dealt with. */
-        if (dot == s.len || (dot > 1 ? s.at[dot - 2] : octet_before(at)) == '\r')
+        if (dot == s.len || (dot > 1 ? s.at[dot - 2] : octet_before(t->at)) == '\r')
             return dot;
         before = '.';
         from = dot + 1;
@@ -84,8 +86,7 @@ enum smtp_text_got smtp_text_next(
         if (got != SMTP_TEXT_RUN || run->len)
             return got;
     }
-    *run = slice_take(in, find_dot_line(t->at, *in));
-    t->flaws |= scan_flaws(*run, octet_before(t->at));
+    *run = slice_take(in, find_dot_line(t, *in));
     t->at = after(t->at, *run);
     return SMTP_TEXT_RUN;
 }

@@ -61,13 +61,18 @@ static void vector_code_finds_what_plain_code_finds(void **state)
     for (int round = 0; round < 40000; round++) {
         size_t n = next_random(&seed) % sizeof text;
         char before = befores[next_random(&seed) % sizeof befores];
+        unsigned flaws = 0;
         struct slice s;
+        size_t dot;
 
         fill(text, n, 2 + next_random(&seed) % 200, &seed);
         s = round % 2 ? fence_end(&fence, slice_of(text, n))
                       : fence_start(&fence, slice_of(text, n));
         assert_int_equal(scan_lf_dot(s, before), plain_lf_dot(s, before));
         assert_int_equal(scan_flaws(s, before), plain_flaws(s, before));
+        dot = scan_text(s, before, &flaws);
+        assert_int_equal(dot, plain_lf_dot(s, before));
+        assert_int_equal(flaws, plain_flaws(slice_of(s.at, dot), before));
     }
     fence_free(&fence);
 }

@@ -37,6 +37,8 @@ struct segments {
 struct load;
 struct fold;
 
+enum { FEW_NAMES = 8 }; /* what most users have no more of */
+
 struct user {
     struct store *store;
     struct head *head; /* NULL when removed */
@@ -50,8 +52,8 @@ struct user {
     uint32_t pins;       /* handles, mailboxes open, requests, fold, compaction */
     struct list waiters; /* requests for the load */
 
-    struct mailbox **names; /* every name, sorted */
-    struct mailbox **ids;   /* those that exist, by number */
+    struct mailbox **names; /* every name, sorted; room for name_cap, in `few` at first */
+    struct mailbox **ids;   /* those that exist, by number; behind the room for names */
     uint32_t name_count, id_count, name_cap;
     uint32_t existing;   /* names of mailboxes and levels */
     uint64_t name_bytes; /* name_cost() of all nodes */
@@ -77,6 +79,7 @@ struct user {
     struct view_lost *losing;  /* what the views of INBOX are about to lose */
     struct list tree_waiters;  /* the next ones */
     size_t memory;             /* counted in store->index_used */
+    struct mailbox *few[2 * FEW_NAMES];
 };
 
 /* --- user_open.c: in and out of memory --- */
@@ -147,11 +150,14 @@ struct mailbox *user_mailbox_id(const struct user *u, uint32_t id);
 struct mailbox *names_add(struct user *u, struct slice name);
 void names_remove(struct user *u, struct mailbox *m);
 /* Gives a node the number by which records name it. */
-bool ids_reserve(struct user *u, unsigned more);
 void ids_add(struct user *u, struct mailbox *m);
 void ids_remove(struct user *u, struct mailbox *m);
+/* An empty list. */
+void names_init(struct user *u);
 /* Room for so many more nodes. */
 bool names_reserve(struct user *u, unsigned more);
+/* Gives the list's memory back, if it has memory of its own. */
+void names_free(struct user *u);
 /* A node that is in no list; NULL without memory. */
 struct mailbox *name_node(struct user *u, struct slice name);
 

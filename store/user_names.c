@@ -50,25 +50,43 @@ struct mailbox *names_find(const struct user *u, struct slice name)
 
 /* --- nodes --- */
 
+static void lists_at(struct user *u, struct mailbox **lists, uint32_t cap)
+{
+    u->names = lists;
+    u->ids = lists + cap;
+    u->name_cap = cap;
+}
+
+void names_init(struct user *u)
+{
+    lists_at(u, u->few, FEW_NAMES);
+}
+
+void names_free(struct user *u)
+{
+    if (u->names == u->few)
+        return;
+    user_memory(u, -(int64_t)(2 * u->name_cap * sizeof *u->names));
+    free(u->names);
+}
+
 bool names_reserve(struct user *u, unsigned more)
 {
-    uint32_t cap = u->name_cap ? u->name_cap : 8;
-    struct mailbox **names, **ids;
+    uint32_t cap = u->name_cap;
+    struct mailbox **lists;
 
-    if (u->name_count + more <= u->name_cap)
+    if (u->name_count + more <= cap)
         return true;
     while (cap < u->name_count + more)
         cap *= 2;
-    names = realloc(u->names, cap * sizeof *names);
-    if (!names)
+    lists = malloc(2 * cap * sizeof *lists);
+    if (!lists)
         return false;
-    u->names = names;
-    ids = realloc(u->ids, cap * sizeof *ids);
-    if (!ids)
-        return false;
-    u->ids = ids;
-    user_memory(u, (int64_t)(2 * sizeof *ids * (cap - u->name_cap)));
-    u->name_cap = cap;
+    memcpy(lists, u->names, u->name_count * sizeof *lists);
+    memcpy(lists + cap, u->ids, u->id_count * sizeof *lists);
+    names_free(u);
+    lists_at(u, lists, cap);
+    user_memory(u, (int64_t)(2 * cap * sizeof *lists));
     return true;
 }
 

@@ -59,6 +59,7 @@ struct user *user_new(struct store *s, struct head *head)
     list_init(&u->link);
     list_init(&u->waiters);
     list_init(&u->tree_waiters);
+    names_init(u);
     head->user = u;
     s->loaded++;
     s->users_read++;
@@ -94,8 +95,7 @@ static void user_free_piece(struct user *u)
     lost_drop(u->losing);
     bytes_free(&u->held.bytes);
     bytes_free(&u->freed.bytes);
-    free(u->names);
-    free(u->ids);
+    names_free(u);
     user_memory(u, -(int64_t)u->memory);
     cell_give(&s->users, u);
 }

@@ -169,12 +169,11 @@ static void merge_one(struct renaming *r)
 static void exchange(struct user *u)
 {
     struct renaming *r = u->renaming;
-    struct mailbox **names = u->names, **aside = r->aside;
+    struct mailbox **aside = r->aside;
 
-    u->names = r->merged;
+    memcpy(u->names, r->merged, r->merged_count * sizeof *u->names);
     u->name_count = r->merged_count;
     u->renamed = true;
-    r->merged = names;
     r->aside = r->dead;
     r->aside_count = r->dead_count;
     r->dead = aside;

@@ -128,6 +128,16 @@ class Standstill:
         self.thread.join()
 
 
+def undisturbed(run, good, tries=5):
+    """What run() returns, which is about moments: once more when that is not good and the machine stood still meanwhile."""
+    for _ in range(tries):
+        with Standstill() as still:
+            result = run()
+        if good(result) or still.seconds < 0.2:
+            break
+    return result
+
+
 def certificate(folder):
     """A self-signed P-256 certificate for localhost: paths of certificate and key."""
     cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")

@@ -354,6 +354,7 @@ def dead_host_delays_nobody():
                 return time.monotonic() - t
             quiet = min(latency() for _ in range(3))
             base = s.memory()
+            begin = time.monotonic()
             threads = [threading.Thread(target=fill, args=(d, count // 2)) for d in ("dead.example", "silent.example")]
             for t in threads:
                 t.start()
@@ -362,8 +363,8 @@ def dead_host_delays_nobody():
             loaded = min(latency() for _ in range(3))
             check("R13 R17 all wait", len(listed(s)) == 2 * (count // 2), len(listed(s)))
             check("R13 R17 others are not delayed", loaded < quiet + 0.5, (quiet, loaded))
-            check("R17 few tries", s.log_text().count(" deferred ") == 0 and s.log_text().count("destination=127.0.0.1:%d" % dead) <= 4,
-                  s.log_text().count("destination-rests"))
+            tries, most = s.log_text().count("destination=127.0.0.1:%d" % dead), 4 + (time.monotonic() - begin) / 10  # of each shard
+            check("R17 few tries", s.log_text().count(" deferred ") == 0 and tries <= most, (tries, most))
             check("R17 memory is bounded", counter(s, "queue_memory") < count * 2048 and s.memory() - base < (256 << 20), (counter(s, "queue_memory"), s.memory() - base))
             why = queue(s, "why", "dead.example", json_too=True)
             check("why says it rests", why and sum(w["jobs"] for w in why) == count // 2 and any(w["rests_s"] > 0 for w in why), why)

@@ -12,7 +12,9 @@ by pid; its store lies in a temporary folder that goes with it. s.stop() demands
 status 0 and no sanitizer report in the log.
 """
 import concurrent.futures
+import fcntl
 import imaplib
+import itertools
 import json
 import os
 import poplib
@@ -37,8 +39,10 @@ SHARED = os.environ.get("RINGMAIL_SHARED", "")
 LONG = os.environ.get("RINGMAIL_LONG", "0") == "1"
 DOMAIN = "example.test"
 LISTENERS = ("smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps")
+PORT_BLOCK = 400
 imaplib._MAXLINE = 100_000_000
 _lock = threading.Lock()
+_ports = []  # the lock of this process's block of them, and the block
 _counts = {"passed": 0, "failed": 0, "skipped": 0}
 
 
@@ -71,22 +75,40 @@ def finish():
     sys.exit(1 if _counts["failed"] or not (_counts["passed"] or _counts["skipped"]) else 0)
 
 
-def free_ports(count):
-    """Ports nobody listens on; all are held until all are known, so they differ. They lie below those that the kernel
-    gives to outgoing connections, one of which might take a port before its server is up, or while it is restarted."""
+def port_block():
+    """Ports that belong to this process as long as it runs, by a lock: no other test takes those of a server that is about
+    to start, or is down between two lives. They lie below those that the kernel gives to outgoing connections."""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
         low = int(f.read().split()[0])
-    socks = []
-    while len(socks) < count:
-        s = socket.socket()
+    folder = os.path.join(tempfile.gettempdir(), "ringmail-test-ports-%d" % os.getuid())
+    os.makedirs(folder, exist_ok=True)
+    firsts = list(range(10_000, low - PORT_BLOCK + 1, PORT_BLOCK))
+    random.SystemRandom().shuffle(firsts)
+    for first in firsts:
+        lock = open(os.path.join(folder, str(first)), "w", encoding="ascii")  # pylint: disable=consider-using-with
         try:
-            s.bind(("127.0.0.1", random.SystemRandom().randrange(10_000, low) if low > 12_000 else 0))
-            socks.append(s)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock, itertools.cycle(range(first, first + PORT_BLOCK))
         except OSError:
+            lock.close()
+    return None, itertools.repeat(0)  # then any will do
+
+
+def free_ports(count):
+    """Ports nobody listens on; all are held until all are known, so they differ."""
+    with _lock:
+        _ports.extend(() if _ports else port_block())
+        socks = []
+        while len(socks) < count:
+            s = socket.socket()
+            try:
+                s.bind(("127.0.0.1", next(_ports[1])))
+                socks.append(s)
+            except OSError:
+                s.close()
+        ports = [s.getsockname()[1] for s in socks]
+        for s in socks:
             s.close()
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
     return ports
 
 

@@ -126,13 +126,13 @@ struct store_target {
         user; /* canonical account name; made if new (accounts are the caller's affair) */
     struct slice mailbox; /* UTF-8; empty: INBOX. One that does not exist: NOT_FOUND for
                            * APPEND, INBOX for deliveries */
-    uint8_t flags;        /* enum message_flag */
     const struct slice *keywords;
     unsigned keyword_count;
     uint32_t uid, uid_validity; /* out */
     uint32_t tag;               /* the caller's own */
+    uint8_t flags;              /* enum message_flag */
     uint8_t status;             /* out, with `each`: OK, or what kept it out */
-    void *held;                 /* private */
+    void *held, *head;          /* private */
 };
 
 enum {
@@ -166,6 +166,7 @@ struct store_message {
     int16_t date_zone;    /* and its zone in minutes east */
     struct store_target *targets;
     unsigned target_count; /* may be 0 when it has entries: needs no summary then */
+    unsigned found;        /* private: so many have been looked up */
     bool append;           /* IMAP APPEND: mailboxes must exist */
     bool each;          /* targets that can't have it (LIMIT, NOT_FOUND) are left out; the
                          * answer is OK when anything was stored */

@@ -4,6 +4,7 @@ enum {
     SUMMARY_BYTES_MAX = RECORD_PAYLOAD_MAX / 2, /* a larger one is computed when read */
     CHUNKS_MAX = 1 << 18,
     CREATED_A_TURN = 64, /* users, for a message: all their memory is new */
+    FOUND_A_TURN = 256,  /* likewise: it is in no cache */
 };
 
 enum status try_chunk(struct store *s, struct store_chunk *c)
@@ -91,6 +92,32 @@ static enum status find_mailbox(struct store *s, struct store_message *m,
     return STATUS_OK;
 }
 
+/* The user whom the target names; NULL: there is none. Who was found before is he who has
+ * the name, unless he has been removed since. */
+static struct head *find(struct store *s, struct store_target *t)
+{
+    const struct head *head = t->head;
+
+    if (!head || head->flags & HEAD_REMOVED || !slice_eq(head_name(head), t->user))
+        t->head = heads_find(&s->heads, t->user);
+    return t->head;
+}
+
+/* False: there are more, and the request is tried again in the next turn. */
+static bool find_all(struct store *s, struct store_message *m)
+{
+    unsigned end = m->found + FOUND_A_TURN;
+
+    for (; m->found < m->target_count; m->found++) {
+        if (m->found == end) {
+            request_again(s, &m->op);
+            return false;
+        }
+        find(s, &m->targets[m->found]);
+    }
+    return true;
+}
+
 /* BUSY: the request is tried again in the next turn, and finds these users. */
 static enum status create(struct store *s, struct store_message *m,
     struct store_target *t, struct head **head, unsigned *created)
@@ -105,7 +132,7 @@ static enum status create(struct store *s, struct store_message *m,
 static enum status resolve(
     struct store *s, struct store_message *m, struct store_target *t, unsigned *created)
 {
-    struct ref r = {.target = t, .head = heads_find(&s->heads, t->user)};
+    struct ref r = {.target = t, .head = find(s, t)};
 
     if (!r.head)
         TRY(create(s, m, t, &r.head, created));
@@ -471,6 +498,8 @@ static enum status resolve_all(struct store *s, struct store_message *m)
 {
     unsigned created = 0;
 
+    if (!find_all(s, m))
+        return STATUS_CANCELLED; /* parked */
     bytes_clear(&s->refs);
     for (unsigned i = 0; i < m->target_count; i++) {
         struct store_target *t = &m->targets[i];
@@ -525,10 +554,11 @@ enum status try_message(struct store *s, struct store_message *m)
 void store_message(struct store *s, struct store_message *m)
 {
     for (unsigned i = 0; i < m->target_count; i++) {
-        m->targets[i].held = NULL;
+        m->targets[i].held = m->targets[i].head = NULL;
         m->targets[i].uid = m->targets[i].uid_validity = 0;
         m->targets[i].status = STATUS_OK;
     }
+    m->found = 0;
     for (unsigned i = 0; i < m->queue_count; i++)
         m->queue_ids[i] = 0;
     request_start(s, &m->op, REQUEST_MESSAGE, s);

@@ -3,11 +3,11 @@
 
 #include "tests/store/storekit.h"
 
-enum { MANY = 300 };
+enum { MANY = 300, MOST = 8000 };
 
 struct many {
-    struct store_target targets[MANY];
-    char names[MANY][16];
+    struct store_target targets[MOST];
+    char names[MOST][16];
     struct store_message m;
 };
 
@@ -75,6 +75,37 @@ static void users_are_made_a_few_a_turn(void **state)
     skit_open(k);
     for (unsigned i = 0; i < MANY; i++)
         assert_int_equal(messages(k, i), 1);
+}
+
+/* They are in no cache. Who is removed when he has been found, and whose place another
+ * has taken, gets it as one who was not there. */
+static void users_are_found_some_a_turn(void **state)
+{
+    struct skit *k = *state;
+    static struct many d;
+    unsigned most = 0, before = 0;
+
+    deliver(k, &d, 0, MOST);
+    deliver_begin(k, &d, 0, MOST);
+    for (bool first = true; d.m.op.pending; first = false) {
+        most = d.m.found - before > most ? d.m.found - before : most;
+        before = d.m.found;
+        if (first) {
+            assert_in_range(before, 1, MOST / 2);
+            assert_int_equal(skit_remove(k, "u0@x"), STATUS_OK);
+            assert_int_equal(skit_remove(k, "u1@x"), STATUS_OK);
+            assert_int_equal(skit_deliver(k, "new@x", NULL, "m", 100, NULL), STATUS_OK);
+            assert_in_range(d.m.found, before, MOST - 1);
+            before = d.m.found;
+        } else {
+            skit_turn(k);
+        }
+    }
+    assert_int_equal(skit_status(&d.m.op), STATUS_OK);
+    assert_in_range(most, 1, MOST / 2);
+    for (unsigned i = 0; i < MOST; i += i < 4 ? 1 : 500)
+        assert_int_equal(messages(k, i), i < 2 ? 1 : 2);
+    assert_int_equal(k->store->heads.count, MOST + 1);
 }
 
 /* Logged in, with no mailbox open: what one of `count` keeps of deliveries to them. */
@@ -156,6 +187,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, skit_start, skit_stop)
     const struct CMUnitTest tests[] = {
         TEST(users_are_made_a_few_a_turn),
+        TEST(users_are_found_some_a_turn),
         TEST(nobody_keeps_what_others_get),
         TEST(who_comes_meanwhile_sees_it_once),
     };

@@ -368,6 +368,53 @@ static void keywords_are_limited(void **state)
     user_close(u);
 }
 
+/* As many of both as a mailbox can have, of the greatest length. */
+static void fill_keywords(struct content *c)
+{
+    char name[KEYWORD_BYTES_MAX + 1];
+
+    for (int i = 0; i < KEYWORDS_HARD_MAX; i++) {
+        snprintf(name, sizeof name, "%0*d", KEYWORD_BYTES_MAX, i);
+        assert_int_equal(keyword_intern(&c->keywords, slice_str(name)), i);
+    }
+    c->keywords.shown = c->keywords.count;
+    for (int i = 1; i < KEYWORD_SETS_MAX; i++) {
+        struct keyword_set set = {{(uint64_t)i}};
+
+        assert_int_equal(keyword_set_intern(&c->keywords, &set), i);
+    }
+    c->dirty = true;
+}
+
+/* A slab of the log is 1 MiB: what it can't hold goes to memory that nobody has touched,
+ * in one turn. */
+static void the_most_keywords_leave_a_state_small(void **state)
+{
+    enum { SLAB = 1 << 20 };
+    struct skit *k = *state;
+    struct user *u = make(k, "a@x");
+    struct mailbox *m = skit_open_mailbox(k, u, "INBOX");
+    const struct keywords *now;
+
+    fill_keywords(m->content);
+    assert_int_equal(fold_begin(u, 0, NULL), STATUS_OK);
+    skit_settle(k);
+    assert_in_range(
+        m->state_bytes, KEYWORD_SETS_MAX * sizeof(struct keyword_set), SLAB / 2);
+    mailbox_close(m);
+    user_close(u);
+    skit_crash(k, true);
+    skit_open(k);
+    u = skit_open_user(k, "a@x");
+    m = skit_open_mailbox(k, u, "INBOX");
+    now = &m->content->keywords;
+    assert_int_equal(now->count, KEYWORDS_HARD_MAX);
+    assert_int_equal(now->set_count, KEYWORD_SETS_MAX);
+    assert_int_equal(now->sets[KEYWORD_SETS_MAX - 1].bits[0], KEYWORD_SETS_MAX - 1);
+    mailbox_close(m);
+    user_close(u);
+}
+
 /* A user comes back from the disk as he was, whatever has been folded. */
 static void eviction_changes_nothing(void **state)
 {
@@ -865,6 +912,7 @@ int main(void)
         TEST(a_removed_account_leaves_nothing),
         TEST(quota_holds_and_gives_way),
         TEST(keywords_are_limited),
+        TEST(the_most_keywords_leave_a_state_small),
         TEST(eviction_changes_nothing),
         TEST(a_state_in_slices_shows_one_moment),
         TEST(a_state_names_pages_without_a_look_at_them),

@@ -289,13 +289,29 @@ static void drop_removed(struct thread *owner, struct delivery_share *share)
     share->message.target_count = kept;
 }
 
+/* Nobody needs the text once more: its memory serves the next message while it is still
+ * in the caches, and none is held while the disk is waited for. */
+static void let_go_of_text(struct delivery *d)
+{
+    free(d->bytes);
+    d->bytes = NULL;
+    d->len = d->cap = 0;
+    arena_reset(&d->arena);
+    d->summary = NULL;
+    d->encoded = slice_of(NULL, 0);
+    delivery_account(d);
+}
+
 static void run_store(struct thread *t, struct call *call)
 {
     struct delivery_share *share = container_of(call, struct delivery_share, call);
+    struct delivery *d = share->delivery;
 
     drop_removed(t, share);
     if (share->target_count > 0 || share->message.queue_count > 0) {
         store_message(shard_store(t, share->shard), &share->message);
+        if (t == d->thread && share->message.copied && d->share_count == 1 && !d->resumed)
+            let_go_of_text(d);
         return;
     }
     share->status = STATUS_NOT_FOUND;

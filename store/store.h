@@ -9,7 +9,8 @@
  *
  * A change gets its UID and modseq when it enters a batch; no session sees it before
  * the commit that holds it, and all before it, are on the disk. Requests are owned by
- * the caller and must stay alive until done() has run; slices in a request too.
+ * the caller and must stay alive until done() has run; slices in a request too (the text
+ * of a message until it is copied).
  * done() is never called from inside the call that started the request.
  */
 #pragma once
@@ -181,6 +182,7 @@ struct store_message {
     const struct store_queue_change *settles; /* NULL, or durable with this message: a
                                                * report, and the state that it was made.
                                                * Its op is not used */
+    bool copied; /* out: head, tail and summary are not read any more */
 };
 void store_message(struct store *store, struct store_message *m);
 

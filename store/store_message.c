@@ -547,6 +547,7 @@ enum status try_message(struct store *s, struct store_message *m)
 
     if (status == STATUS_CANCELLED)
         return STATUS_OK;
+    m->copied = status == STATUS_OK;
     let_go(m);
     return status;
 }
@@ -561,5 +562,6 @@ void store_message(struct store *s, struct store_message *m)
     m->found = 0;
     for (unsigned i = 0; i < m->queue_count; i++)
         m->queue_ids[i] = 0;
+    m->copied = false;
     request_start(s, &m->op, REQUEST_MESSAGE, s);
 }

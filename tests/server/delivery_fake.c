@@ -71,12 +71,6 @@ void store_chunk(struct store *store, struct store_chunk *c)
     request_new(&c->op, fake_of(store))->chunk = c;
 }
 
-void store_message(struct store *store, struct store_message *m)
-{
-    note('m', fake_of(store)->number);
-    request_new(&m->op, fake_of(store))->message = m;
-}
-
 void store_fanout_queue(struct store *store, struct store_fanout_queue *q)
 {
     note('q', fake_of(store)->number);
@@ -162,12 +156,23 @@ static void keep(struct fake_store *f, const struct store_message *m)
         assert_int_equal(shard_of_user(threads, m->targets[i].user), f->number);
 }
 
+void store_message(struct store *store, struct store_message *m)
+{
+    struct fake_store *f = fake_of(store);
+
+    note('m', f->number);
+    request_new(&m->op, f)->message = m;
+    m->copied = f->copies && f->message_status == STATUS_OK;
+    if (m->copied)
+        keep(f, m);
+}
+
 static enum status perform(struct fake_request *r)
 {
     struct fake_store *f = r->store;
 
     if (r->message) {
-        if (f->message_status == STATUS_OK)
+        if (f->message_status == STATUS_OK && !r->message->copied)
             keep(f, r->message);
         return f->message_status;
     }

@@ -48,6 +48,7 @@ struct fake_store {
     uint64_t settles;
     uint64_t left_size; /* of what was left to the queue */
     bool promised;
+    bool copies;      /* takes a message at once, before it answers */
     const char *full; /* users who are over quota, with `each` */
     enum status message_status, chunk_status, queue_status;
     struct store_fanout open[OPEN_MAX];

@@ -22,6 +22,42 @@ static void small_message_is_one_record(void **state)
     delivery_free(d);
 }
 
+static void text_that_is_copied_takes_no_memory(void **state)
+{
+    struct slice bytes = text_of(10000);
+    struct delivery *d = begin(one, 1);
+
+    (void)state;
+    add(d, bytes);
+    assert_true(threads[0].stats.buffered > 10000);
+    hold = stores[0].copies = true;
+    delivery_commit(d, NULL, 0);
+    pump();
+    assert_int_equal(threads[0].stats.buffered, 0);
+    assert_int_equal(woken, 0);
+    hold = false;
+    pump();
+    assert_int_equal(woken, 1);
+    assert_stored(0, bytes, 1);
+    delivery_free(d);
+}
+
+static void text_that_others_still_need_stays(void **state)
+{
+    struct slice bytes = text_of(10000);
+    struct delivery *d = begin(spread, 5);
+
+    (void)state;
+    for (unsigned i = 0; i < SHARDS; i++)
+        stores[i].copies = true;
+    add(d, bytes);
+    assert_int_equal(finish(d), STATUS_OK);
+    assert_stored(2, bytes, 2);
+    assert_stored(0, bytes, 2);
+    assert_stored(3, bytes, 1);
+    delivery_free(d);
+}
+
 static void sizes_around_a_chunk(void **state)
 {
     static const size_t sizes[] = {STORE_CHUNK_BYTES - 1, STORE_CHUNK_BYTES,
@@ -397,6 +433,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(small_message_is_one_record),
+        TEST(text_that_is_copied_takes_no_memory),
+        TEST(text_that_others_still_need_stays),
         TEST(sizes_around_a_chunk),
         TEST(a_slow_disk_makes_the_sender_wait),
         TEST(several_shards_follow_the_first),

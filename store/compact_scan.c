@@ -25,12 +25,16 @@ struct item *items_find(const struct items *items, uint64_t place)
     return at < items->count && items->at[at].place == place ? &items->at[at] : NULL;
 }
 
+/* As many as a segment of small messages has: what is not used is not touched, and what
+ * grows is copied into new memory in one turn. */
+enum { ITEMS_FIRST = 1 << 18 };
+
 bool items_add(struct items *items, uint64_t place, unsigned kind)
 {
     uint32_t at;
 
     if (items->count == items->cap) {
-        uint32_t cap = items->cap ? 2 * items->cap : 256;
+        uint32_t cap = items->cap ? 2 * items->cap : ITEMS_FIRST;
         struct item *grown = realloc(items->at, cap * sizeof *grown);
 
         if (!grown)

@@ -398,9 +398,14 @@ static void trouble(const char *what, const char *at)
 
 static ssize_t get(char *at, size_t len)
 {
+    ssize_t n;
+
     if (peer.ssl)
         return SSL_read(peer.ssl, at, (int)len);
-    return recv(peer.fd, at, len, 0);
+    do
+        n = recv(peer.fd, at, len, 0);
+    while (n < 0 && errno == EINTR); /* stopped and let go on, with a time limit */
+    return n;
 }
 
 static bool put(const char *at, size_t len)

@@ -120,10 +120,21 @@ void client_send(int fd, const char *text)
     client_send_bytes(fd, text, strlen(text));
 }
 
+/* Whoever stops this process and lets it go on interrupts a call with a time limit. */
+static ssize_t receive(int fd, char *at, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = recv(fd, at, len, 0);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 bool client_read(int fd, char *at, size_t len)
 {
     while (len) {
-        ssize_t n = recv(fd, at, len, 0);
+        ssize_t n = receive(fd, at, len);
 
         if (n <= 0)
             return false;
@@ -139,7 +150,7 @@ const char *client_line(int fd)
     size_t len = 0;
 
     while (len < sizeof line - 1) {
-        ssize_t n = recv(fd, line + len, 1, 0);
+        ssize_t n = receive(fd, line + len, 1);
 
         if (n < 0)
             return NULL;
@@ -154,7 +165,7 @@ bool client_at_end(int fd)
 {
     char byte;
 
-    return recv(fd, &byte, 1, 0) == 0;
+    return receive(fd, &byte, 1) == 0;
 }
 
 /* jemalloc's, where that is linked. */

@@ -256,7 +256,7 @@ class Misled(socketserver.BaseRequestHandler):
 
 
 class Slow(socketserver.BaseRequestHandler):
-    """Between a client and the server at Slow.port: answers come at 20 KiB a second."""
+    """Between a client and the server at Slow.port: answers come at 10 KiB a second."""
     port = 0
 
     def handle(self):
@@ -264,7 +264,7 @@ class Slow(socketserver.BaseRequestHandler):
             threading.Thread(target=self.requests, args=(up,), daemon=True).start()
             try:
                 while part := up.recv(1024):
-                    time.sleep(0.05)
+                    time.sleep(0.1)
                     self.request.sendall(part)
             except OSError:
                 pass
@@ -540,10 +540,10 @@ def test_verify(s):
               j["steps_us"]["expunge"]["count"] == 1 and j["verify"]["different"] == different and
               j["verify"]["found"] == j["verify"]["expected"] == 50, (code, j))
     with serving(Slow) as slow:
-        code, said, j = undisturbed(lambda: bench("smtp", "--to", target(s, "smtp"), "--user-first", USERS + 1, "--count", 40,
-                                                  "--verify", slow, "--timeout", "2s"),
+        code, said, j = undisturbed(lambda: bench("smtp", "--to", target(s, "smtp"), "--user-first", USERS + 1, "--count", 60,
+                                                  "--verify", slow, "--timeout", "6s"),
                                     lambda result: result[0] == 0)
-    check("verify: a mailbox may take longer than an operation", code == 0 and j["verify"]["found"] == 40, (code, j))
+    check("verify: a mailbox may take longer than an operation", code == 0 and j["verify"]["found"] == 60, (code, j))
     with Sink() as sink:
         code, said, j = bench("smtp", "--to", sink, "--user-count", USERS, "--count", 10, "--verify",
                               target(s, "imap"), "--verify-wait", 0)

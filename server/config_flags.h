@@ -43,7 +43,7 @@
         64 << 20,                                                                        \
         "Octets of the names of all mailboxes of a user, and 48 for each. They are "     \
         "written in one piece: more than the default holds up other users for ms.")      \
-    FLAG(COUNT, max_keywords, "max-keywords", "N", "256", 8, 4096,                       \
+    FLAG(COUNT, max_keywords, "max-keywords", "N", "256", 8, 256,                        \
         "Keywords in a mailbox.")                                                        \
                                                                                          \
     GROUP("Names")                                                                       \

@@ -191,7 +191,7 @@ def aliases(s):
 
 def postmaster(s):
     """--postmaster names nobody; the first account takes no mail."""
-    check("that is said at the start", "--postmaster: nobody@%s: unknown" % DOMAIN in s.log_text(), s.log_text()[:2000])
+    check("that is said at the start", wait_for(lambda: "--postmaster: nobody@%s: unknown" % DOMAIN in s.log_text()), s.log_text()[:2000])
     with s.smtp() as m:
         m.docmd("MAIL FROM:<>")
         codes = [m.docmd("RCPT TO:<%s>" % a)[0] for a in ("postmaster", "abuse@" + DOMAIN, "PostMaster@" + DOMAIN.upper())]
@@ -253,7 +253,7 @@ def certificates():
             f.write(expired)
         s.stop()
         s.start()
-        check("at a start an expired one is better than none", "has expired" in s.log_text() and served(s) == text(cert))
+        check("at a start an expired one is better than none", wait_for(lambda: "has expired" in s.log_text()) and served(s) == text(cert))
         check("and a reload for other reasons does not fail", "reload-failed" not in reload_tls(s))
 
 

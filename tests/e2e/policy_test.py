@@ -314,7 +314,7 @@ class FewFiles(Server):
 def few_descriptors():
     """[O08] Connections never take what the store needs."""
     with FewFiles(flags=["--unlimited-from", "127.0.0.0/8", "--segment-size", "1M"]) as s:
-        check("it is said at the start", "connections-are-limited-to=100" in s.log_text())
+        check("it is said at the start", wait_for(lambda: "connections-are-limited-to=100" in s.log_text()))
         socks = [socket.create_connection(("127.0.0.1", s.ports["smtp"]), 20) for _ in range(150)]
         said = [c.recv(3) for c in socks]
         check("the rest is told to come later", said.count(b"220") == 100 and said.count(b"421") == 50, set(said))

@@ -1,6 +1,6 @@
 /* A view is what its client believes, told as a difference: the client's list is the
  * messages with UIDs up to uid_known, and those of them that have gone without his being
- * told. Its order is that of UIDs, so a sequence number is a rank in two sorted lists. */
+ * told. Its order is that of UIDs, so a sequence number is one rank less another. */
 #include "store/mailbox.h"
 #include "store/uids.h"
 
@@ -40,13 +40,19 @@ static uint32_t last_uid(const struct content *c)
 
 /* --- what the mailbox does to its views --- */
 
+/* How many of these, which ascend, the client knows. */
+static unsigned known_of(const struct view *v, const uint32_t *uids, unsigned n)
+{
+    while (n && uids[n - 1] > v->uid_known)
+        n--;
+    return n;
+}
+
 static bool gone_reserve(struct view *v, const uint32_t *uids, unsigned n)
 {
     if (!v->gone)
         v->gone = calloc(1, sizeof *v->gone);
-    while (n && uids[n - 1] > v->uid_known)
-        n--;
-    return v->gone && uids_reserve(&v->gone->own, uids, n);
+    return v->gone && uids_reserve(&v->gone->own, uids, known_of(v, uids, n));
 }
 
 static void gone_free(struct view *v)
@@ -71,11 +77,8 @@ void views_gone(struct mailbox *m, const uint32_t *uids, unsigned n)
 {
     list_each(link, &m->views) {
         struct view *v = container_of(link, struct view, link);
-        unsigned known = n;
 
-        while (known && uids[known - 1] > v->uid_known)
-            known--;
-        uids_add(&v->gone->own, uids, known);
+        uids_add(&v->gone->own, uids, known_of(v, uids, n));
     }
 }
 

@@ -157,31 +157,29 @@ class NobodyTook(socketserver.StreamRequestHandler):
             self.wfile.write(answer + b"\r\n")
 
 
-class OneTooMany(socketserver.StreamRequestHandler):
+class SaysTwice(socketserver.StreamRequestHandler):
+    """LMTP with an answer too many: to this command, or to the text of DATA."""
+    twice = b""
+
+    def handle(self):
+        self.wfile.write(b"220 hello\r\n")
+        while line := self.rfile.readline():
+            word = line[:4].upper()
+            if word == b"DATA":
+                self.wfile.write(b"354 go\r\n")
+                while self.rfile.readline() not in (b".\r\n", b""):
+                    pass
+            self.wfile.write(b"250 yes\r\n" * (2 if word == self.twice else 1))
+
+
+class OneTooMany(SaysTwice):
     """LMTP that answers a text twice."""
-
-    def handle(self):
-        self.wfile.write(b"220 hello\r\n")
-        while line := self.rfile.readline():
-            if line[:4].upper() == b"DATA":
-                self.wfile.write(b"354 go\r\n")
-                while self.rfile.readline() not in (b".\r\n", b""):
-                    pass
-                self.wfile.write(b"250 yes\r\n")
-            self.wfile.write(b"250 yes\r\n")
+    twice = b"DATA"
 
 
-class OneAhead(socketserver.StreamRequestHandler):
+class OneAhead(SaysTwice):
     """LMTP that answers MAIL twice."""
-
-    def handle(self):
-        self.wfile.write(b"220 hello\r\n")
-        while line := self.rfile.readline():
-            if line[:4].upper() == b"DATA":
-                self.wfile.write(b"354 go\r\n")
-                while self.rfile.readline() not in (b".\r\n", b""):
-                    pass
-            self.wfile.write(b"250 yes\r\n" * (2 if line[:4].upper() == b"MAIL" else 1))
+    twice = b"MAIL"
 
 
 class Goes(socketserver.StreamRequestHandler):

@@ -309,7 +309,8 @@ void conn_fail(struct conn *c, int error)
         conn_set(c, CONN_TOUCHED, false);
     }
     c->closing = true;
-    if (!c->error && !conn_is(c, CONN_LINGERING)) /* many end so, told all */
+    /* Who hangs up by a reset after the last reply has missed nothing. */
+    if (!c->error && !conn_is(c, CONN_LINGERING))
         c->error = error;
     c->state = CONN_ENDING;
     c->idle_at = c->write_at = 0;

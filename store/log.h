@@ -33,6 +33,7 @@ struct log_conf {
     uint64_t recent_bytes;   /* newest batches kept in memory for reading */
     uint64_t disk_bytes_max; /* 0: what the file system gives */
     uint64_t read_bytes;     /* buffers for reading older records; 0: 32 MiB */
+    uint32_t files_max;      /* sealed segments open for reading; 0: 128 */
 
     /* Which numbers new segments take: segment_number_from(). lanes 0: all. */
     uint32_t lanes, lane;

@@ -83,7 +83,7 @@ static void remove_next(struct log *log)
     struct log_segment *s = first_of(&log->doomed);
 
     j->state = s ? JANITOR_REMOVING : JANITOR_IDLE;
-    if (!s || !segment_file_closed(log, s))
+    if (!s || !segment_file_closed(s))
         return;
     j->segment = s;
     snprintf(j->name, sizeof j->name, SEGMENT_NAME, s->number);

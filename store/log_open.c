@@ -35,9 +35,10 @@ static void conf_check(const struct log_conf *conf)
 uint64_t log_memory_max(const struct log_conf *conf)
 {
     uint64_t read = conf->read_bytes ? conf->read_bytes : READ_BYTES_DEFAULT;
+    uint64_t files = conf->files_max ? conf->files_max : FILES_MAX_DEFAULT;
 
     return sizeof(struct log) + slabs_bytes_max(conf) + read +
-        2 * (uint64_t)CHECKPOINT_BUFFER_BYTES + FILES_MAX * sizeof(struct log_file);
+        2 * (uint64_t)CHECKPOINT_BUFFER_BYTES + files * sizeof(struct log_file);
 }
 
 static enum status log_new(
@@ -51,6 +52,8 @@ static enum status log_new(
         return STATUS_NO_MEMORY;
     log->disk = disk;
     log->conf = *conf;
+    if (!log->conf.files_max)
+        log->conf.files_max = FILES_MAX_DEFAULT;
     log->latency_ns = LATENCY_FIRST_NS;
     log->next_number = 1;
     log->next_checkpoint = 1;

@@ -31,10 +31,10 @@ enum {
     JUMBO_MAX = 2,          /* batches with one record too big for a slab, in memory */
     PREPARED_MAX = 3, /* the next segment, a reserve for LOG_SHRINK, one for a start */
     DEBRIS_MAX = 8,   /* files that a start leaves for after it; more it removes itself */
-    FILES_MAX = 128,  /* sealed segments open for reading */
     DOOMED_MAX = 64,  /* segments removed in one round */
     RETRY_NS = 1000000000, /* between two tries to make a segment on a full disk */
     READ_BYTES_DEFAULT = 32 << 20,
+    FILES_MAX_DEFAULT = 128,
     CHECKPOINT_BUFFER_BYTES = CHECKPOINT_PIECE_MAX + 2 * FORMAT_BLOCK, /* one of two */
     LATENCY_FIRST_NS = 500000, /* a commit's, before one has been measured */
 };
@@ -102,7 +102,7 @@ struct batch {
 /* A sealed segment, open for reading. */
 struct log_file {
     struct disk_op op;
-    struct list link; /* in log->files, least recently used first, or log->free_files */
+    struct list link; /* in log->idle_files, least recently used first, or free_files */
     struct list waiting; /* struct log_io, until it is open */
     struct log *log;
     struct log_segment *segment;
@@ -227,8 +227,11 @@ struct log {
     uint32_t slab_bytes;
     unsigned slab_count, slabs_pinned, jumbo_count;
 
-    struct log_file *file_table;
-    struct list files, free_files, file_waiters;
+    struct list idle_files, free_files, file_waiters;
+    unsigned file_count; /* in all */
+    unsigned files_closing;
+    unsigned files_wanted;   /* by log->file_waiters */
+    uint64_t files_retry_ns; /* no more of them before */
     struct read_pool pool;
     struct list told; /* reads whose done() runs in the next turn */
     unsigned reads;   /* begun and not told */
@@ -353,7 +356,7 @@ int32_t segment_peek(struct log *log, struct log_segment *segment, void *buffer,
 
 /* The segment is going away; nothing reads it. Returns true when it has no open file;
  * else that is being closed: ask again in a later turn. */
-bool segment_file_closed(struct log *log, struct log_segment *segment);
+bool segment_file_closed(struct log_segment *segment);
 
 /* --- log_read.c --- */
 

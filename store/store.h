@@ -34,6 +34,7 @@ struct store_conf {
     uint32_t lanes, lane;
     uint32_t segments_from; /* a new store's segments have numbers from here on */
     uint32_t segment_bytes;
+    uint32_t files_max;        /* finished segments open for reading at once: 128 */
     uint64_t recent_bytes;     /* memory for the newest batches */
     uint64_t index_bytes;      /* memory for the heads of all users and, soft, for those
                                 * that are loaded: cold ones are evicted; a quarter of

@@ -70,6 +70,7 @@ static enum status recover(struct store *s, bool accept_loss)
         .batch_bytes = 256 << 10,
         .in_flight = 4,
         .recent_bytes = s->conf.recent_bytes,
+        .files_max = s->conf.files_max,
         .lanes = s->conf.lanes,
         .lane = s->conf.lane,
         .numbers_from = s->conf.segments_from,

@@ -105,8 +105,20 @@ uint64_t memdisk_used(const struct memdisk *m)
     return bytes;
 }
 
+unsigned memdisk_open_files(const struct memdisk *m, bool writable)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < MEMDISK_HANDLES; i++)
+        count += m->handles[i].file && m->handles[i].writable == writable;
+    return count;
+}
+
 static int32_t handle_new(struct memdisk *m, struct memfile *f, bool writable)
 {
+    if (m->handles_max &&
+        memdisk_open_files(m, true) + memdisk_open_files(m, false) >= m->handles_max)
+        return -EMFILE;
     for (int32_t i = 0; i < MEMDISK_HANDLES; i++)
         if (!m->handles[i].file) {
             m->handles[i].file = f;

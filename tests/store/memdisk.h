@@ -79,6 +79,7 @@ struct memdisk {
         struct memfile *file;
         bool writable;
     } handles[MEMDISK_HANDLES];
+    unsigned handles_max; /* open at once; 0: all of them */
     struct {
         struct disk_op *op;
         uint64_t due_ns;
@@ -105,6 +106,9 @@ bool memdisk_step(struct memdisk *m);
 void memdisk_power_loss(struct memdisk *m);
 void memdisk_kill(struct memdisk *m);
 void memdisk_revive(struct memdisk *m);
+
+/* How many are open, for reading and writing or for reading only. */
+unsigned memdisk_open_files(const struct memdisk *m, bool writable);
 
 /* --- the hand of the tester --- */
 

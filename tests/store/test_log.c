@@ -528,16 +528,19 @@ static void readers_wait_for_memory(void **state)
     free(reads);
 }
 
-static void more_segments_than_open_files(void **state)
+/* So many readers at once, each in a segment of its own, and later each record by itself:
+ * all are served, from no more than conf.files_max files. */
+static void read_with_files(struct kit *k, unsigned files)
 {
     enum { READERS = 160 };
-    struct kit *k = *state;
     struct log_read *reads = calloc(READERS, sizeof *reads);
     unsigned done = 0, first = 0;
+    uint64_t opens;
 
     k->conf.segment_bytes = SEGMENT_BYTES_MIN;
     k->conf.read_bytes = 8 << 20;
     k->conf.recent_bytes = 0;
+    k->conf.files_max = files;
     kit_open_settled(k);
     kit_fill(k, 2400, 1500);
     for (unsigned i = 0; i < READERS; i++) { /* one in each segment */
@@ -551,6 +554,7 @@ static void more_segments_than_open_files(void **state)
     }
     while (done < READERS) {
         kit_turn(k);
+        assert_true(memdisk_open_files(&k->disk, false) <= files);
         for (unsigned i = 0; i < READERS; i++)
             if (reads[i].record.payload.at) {
                 log_read_end(&reads[i]);
@@ -558,10 +562,28 @@ static void more_segments_than_open_files(void **state)
                 done++;
             }
     }
-    for (unsigned i = 0; i < 2400; i += 7)
+    kit_settle(k);
+    opens = k->disk.calls[DISK_OPEN];
+    assert_true(files < READERS || opens == READERS); /* kept open they serve again */
+    for (unsigned i = 0; i < first; i += 7)
         assert_int_equal(kit_read(k, i), STATUS_OK);
+    assert_int_equal(k->disk.calls[DISK_OPEN] == opens, files >= READERS);
+    assert_true(memdisk_open_files(&k->disk, false) <= files);
     kit_close(k);
+    assert_int_equal(memdisk_open_files(&k->disk, false), 0);
     free(reads);
+}
+
+static void more_segments_than_open_files(void **state)
+{
+    static const unsigned files[] = {1, 2, 3, 17, 128, 159, 160, 400};
+    struct kit *k = *state;
+
+    for (unsigned i = 0; i < sizeof files / sizeof *files; i++) {
+        kit_free(k);
+        kit_init(k, i);
+        read_with_files(k, files[i]);
+    }
 }
 
 static void places_that_are_none(void **state)

@@ -374,6 +374,138 @@ static void lost_and_misplaced_writes_are_found(void **state)
         }
 }
 
+/* --- descriptors --- */
+
+enum { READERS_MAX = 64 };
+
+struct reader {
+    struct log_read read;
+    enum status status;
+    bool done;
+};
+
+static void on_read(struct log_read *r, enum status status)
+{
+    struct reader *reader = container_of(r, struct reader, read);
+
+    reader->status = status;
+    reader->done = true;
+    if (status == STATUS_OK)
+        log_read_end(r);
+}
+
+/* Segments that are finished and closed, and of each the first record. */
+static unsigned fill_segments(struct kit *k, uint64_t *places)
+{
+    unsigned count = 0;
+    uint32_t last = 0;
+
+    k->conf.segment_bytes = SEGMENT_BYTES_MIN;
+    k->conf.recent_bytes = 0;
+    k->conf.read_bytes = 1 << 20;
+    kit_open_settled(k);
+    kit_fill(k, 1100, LENGTH);
+    kit_settle(k);
+    for (unsigned i = 0; i < 800 && count < READERS_MAX; i++) /* the last are in memory */
+        if (PLACE_SEGMENT(k->records[i].place) != last) {
+            last = PLACE_SEGMENT(k->records[i].place);
+            places[count++] = k->records[i].place;
+        }
+    return count;
+}
+
+/* All at once; returns how many were read. Nobody waits for ever. */
+static unsigned read_at_once(struct kit *k, const uint64_t *places, unsigned count)
+{
+    static struct reader readers[READERS_MAX];
+    unsigned done = 0, good = 0;
+
+    memset(readers, 0, sizeof readers);
+    for (unsigned i = 0; i < count; i++)
+        assert_false(log_read(k->log, &readers[i].read, places[i], LENGTH, on_read));
+    for (unsigned turns = 0; done < count; turns++) {
+        assert_true(turns < 100 * count);
+        kit_turn(k);
+        done = good = 0;
+        for (unsigned i = 0; i < count; i++) {
+            done += readers[i].done;
+            good += readers[i].done && readers[i].status == STATUS_OK;
+        }
+    }
+    return good;
+}
+
+/* Whichever open finds no descriptor, another file is closed for it. */
+static void open_without_descriptor_waits_for_another(void **state)
+{
+    struct kit *k = *state;
+    uint64_t places[READERS_MAX];
+    bool hit = true;
+
+    for (uint64_t at = 1; hit; at++) {
+        unsigned count;
+
+        kit_free(k);
+        setup(state);
+        k->conf.files_max = 2 + (uint32_t)at % 7 * 5;
+        count = fill_segments(k, places);
+        assert_true(count >= 40);
+        assert_int_equal(read_at_once(k, places, 1), 1); /* one can be closed */
+        set_fault(k, FAULT_ERROR, DISK_OPEN, at, at % 2 ? EMFILE : ENFILE);
+        assert_int_equal(read_at_once(k, places, count), count);
+        for (unsigned i = 0; i < count; i++)
+            assert_int_equal(read_at_once(k, &places[i], 1), 1);
+        hit = k->disk.fault.hits > 0;
+        kit_close(k);
+    }
+}
+
+/* Fewer descriptors than files are allowed: those there are serve all. When there are
+ * more, a second later, more are open. */
+static void fewer_descriptors_than_files(void **state)
+{
+    struct kit *k = *state;
+    uint64_t places[READERS_MAX], opens;
+
+    for (unsigned few = 1; few < 30; few += 1 + few / 4) {
+        unsigned count, taken;
+
+        kit_free(k);
+        setup(state);
+        count = fill_segments(k, places);
+        assert_int_equal(read_at_once(k, places, 1), 1);
+        taken = memdisk_open_files(&k->disk, true);
+        k->disk.handles_max = taken + few;
+        for (unsigned i = 0; i < 5; i++)
+            assert_int_equal(read_at_once(k, places, count), count);
+        kit_settle(k);
+        assert_in_range(memdisk_open_files(&k->disk, false), 1, few);
+        k->disk.handles_max = 0;
+        k->disk.now_ns += 1000000000;
+        assert_int_equal(read_at_once(k, places, count), count);
+        opens = k->disk.calls[DISK_OPEN];
+        assert_int_equal(read_at_once(k, places, count), count);
+        assert_int_equal(k->disk.calls[DISK_OPEN], opens); /* all stayed open */
+        kit_close(k);
+    }
+}
+
+/* Nothing can be closed: every reader is told, and the next has a file again. */
+static void no_descriptor_at_all_is_told(void **state)
+{
+    struct kit *k = *state;
+    uint64_t places[READERS_MAX];
+    unsigned count = fill_segments(k, places);
+
+    set_fault(k, FAULT_ERROR, DISK_OPEN, 1, EMFILE);
+    k->disk.fault.for_ever = true;
+    assert_int_equal(read_at_once(k, places, count), 0);
+    assert_int_equal(read_at_once(k, places, 1), 0);
+    k->disk.fault = (struct memdisk_fault){0};
+    assert_int_equal(read_at_once(k, places, count), count);
+    kit_close(k);
+}
+
 /* --- everything once --- */
 
 /* A bit of everything; goes on whatever fails. */
@@ -468,6 +600,9 @@ int main(void)
         T(leftover_segment_goes_at_the_next_start),
         T(failed_write_is_final),
         T(lost_and_misplaced_writes_are_found),
+        T(open_without_descriptor_waits_for_another),
+        T(fewer_descriptors_than_files),
+        T(no_descriptor_at_all_is_told),
         T(every_call_fails_once),
         T(every_allocation_fails_once),
     };

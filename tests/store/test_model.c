@@ -928,6 +928,7 @@ static void one_run(uint64_t seed, unsigned steps)
     r->kit.conf.index_bytes = seed % 2 ? 1 : 8 << 20; /* evict whoever is not in use */
     r->kit.conf.segment_bytes = seed % 4 ? 1 << 20 : 512 << 10;
     r->kit.conf.checkpoint_bytes = seed % 5 ? 1 << 20 : 100 << 20;
+    r->kit.conf.files_max = seed % 3 ? 0 : 1 + (uint32_t)(seed / 3 % 4);
     open_store(r);
     for (unsigned i = 0; i < steps; i++)
         step(r);

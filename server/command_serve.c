@@ -26,12 +26,14 @@
 enum {
     WHY_MAX = 512,
     FOLDERS_MAX = 64,
-    DESCRIPTORS_SPARE = 1024 /* beside connections: segments, rings, workers */
+    DESCRIPTORS_SPARE = 1024, /* beside connections: segments, rings, workers */
+    FILES_MAX = 1 << 20,      /* segments open to read, of all shards */
 };
 
 /* What is made on the way up and unmade, in reverse order, on the way down. */
 struct serve {
     struct config *config;
+    unsigned files;            /* that the store may keep open to read */
     atomic_uint recovering;    /* threads whose deliveries are not finished yet */
     struct accounts *accounts; /* the first snapshot, until control has it */
     struct process *process;
@@ -168,6 +170,7 @@ static struct process_conf process_conf(struct serve *s)
         .drain_s = (unsigned)c->stop_timeout,
         .data = c->data,
         .store = store_conf(s),
+        .files = s->files,
         .segment_zero = c->segment_zero != 0,
         .listeners = c->listeners,
         .listener_count = c->listener_count,
@@ -195,28 +198,37 @@ static bool fail(struct slice why)
 
 /* Every connection is a descriptor. Where there are too few, connections get less, for a
  * store that can't open a file takes no mail at all. */
-static void raise_descriptors(struct config *c)
+static void limit_connections(struct config *c, uint64_t have, uint64_t wanted)
 {
-    uint64_t wanted = c->max_connections + DESCRIPTORS_SPARE;
-    struct rlimit limit;
     struct event e;
+
+    c->max_connections =
+        have > 2 * DESCRIPTORS_SPARE ? have - DESCRIPTORS_SPARE : have / 2;
+    if (!event_begin(&e, LEVEL_WARNING, "descriptors"))
+        return;
+    event_number(&e, "have", have);
+    event_number(&e, "max-connections-needs", wanted);
+    event_number(&e, "connections-are-limited-to", c->max_connections);
+    event_string(&e, "remedy", "LimitNOFILE in the unit file, or ulimit -Hn");
+    event_end(&e);
+}
+
+/* Of what connections leave one half is for segments that are read, which pay for being
+ * kept open; the other for all else: segments that are written, rings, listeners. */
+static void raise_descriptors(struct serve *s)
+{
+    struct config *c = s->config;
+    uint64_t wanted = c->max_connections + DESCRIPTORS_SPARE, files;
+    struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur >= wanted)
-        return;
-    c->max_connections = limit.rlim_cur > 2 * DESCRIPTORS_SPARE
-        ? limit.rlim_cur - DESCRIPTORS_SPARE
-        : limit.rlim_cur / 2;
-    if (!event_begin(&e, LEVEL_WARNING, "descriptors"))
-        return;
-    event_number(&e, "have", limit.rlim_cur);
-    event_number(&e, "max-connections-needs", wanted);
-    event_number(&e, "connections-are-limited-to", c->max_connections);
-    event_string(&e, "remedy", "LimitNOFILE in the unit file, or ulimit -Hn");
-    event_end(&e);
+    if (limit.rlim_cur < wanted)
+        limit_connections(c, limit.rlim_cur, wanted);
+    files = (limit.rlim_cur - c->max_connections) / 2;
+    s->files = files < FILES_MAX ? (unsigned)files : FILES_MAX;
 }
 
 static bool enter(const struct config *c)
@@ -421,7 +433,7 @@ static bool start_process(struct serve *s)
 
 static bool serve(struct serve *s)
 {
-    raise_descriptors(s->config);
+    raise_descriptors(s);
     if (!enter(s->config) || !first_accounts(s) || !load_authorities(s->config) ||
         !open_process(s) || !drop(s->config) || !make_folder(s->config) || !recover(s) ||
         !other_accounts(s) || !open_control(s) || !start_process(s) ||

@@ -229,7 +229,8 @@
     FLAG(SECONDS, max_hold, "max-hold", "TIME", "30d", 60, 365 * 86400,                  \
         "How long a user may have a message held back before it is sent (RFC 4865).")    \
     FLAG(COUNT, max_connections, "max-connections", "N", "20000", 10, 1000000,           \
-        "Connections in all.")                                                           \
+        "Connections in all; fewer where ulimit -Hn does not leave 1,024 descriptors "   \
+        "beside them. Half of what they leave keeps segments open.")                     \
     FLAG(COUNT, max_connections_address, "max-connections-address", "N", "100", 1,       \
         1000000, "Connections from one address (IPv6: one /64).")                        \
     FLAG(COUNT, max_connections_user, "max-connections-user", "N", "20", 1, 100000,      \

@@ -14,7 +14,7 @@
 
 enum {
     DISK_WORKERS = 2,
-    DISK_QUEUE_MAX = 4096,
+    DISK_QUEUE_MAX = 64 * SHARDS_MAX, /* beside opening and closing conf.files */
     WORKERS_PRESET_MAX = 4,
 };
 
@@ -236,7 +236,7 @@ static bool start_threads(struct process *p)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     p->workers = workers_open(p->conf.workers, p->conf.workers_queue);
-    p->disk_workers = workers_open(DISK_WORKERS, DISK_QUEUE_MAX);
+    p->disk_workers = workers_open(DISK_WORKERS, DISK_QUEUE_MAX + p->conf.files);
     for (unsigned i = 0; i < p->thread_count && p->workers && p->disk_workers; i++) {
         pthread_mutex_lock(&p->lock);
         p->waiting++;

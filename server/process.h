@@ -49,6 +49,7 @@ struct process_conf {
     unsigned drain_s;           /* how long process_stop() waits for sessions; 0: 10 */
     const char *data;           /* folder of the store; NULL: no store (tests) */
     struct store_conf store;    /* template; ids, wake, event and arg are set here */
+    unsigned files;             /* that all shards may keep open to read; 0: 128 each */
     bool segment_zero;          /* write zeroes into new segments ahead of use */
     struct listener *listeners; /* port 0 is replaced by the one bound */
     unsigned listener_count;

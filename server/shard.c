@@ -6,6 +6,8 @@
 #include "server/ring_disk.h"
 #include "server/thread_state.h"
 
+enum { FILES_MIN = 16, FILES_MAX = 4096 }; /* of a shard, open to read */
+
 /* --- who owns what -------------------------------------------------------- */
 
 unsigned shard_of_user(struct thread *t, struct slice user)
@@ -67,6 +69,18 @@ static void on_event(void *arg, int level, const char *event, const char *text)
     process_log(s->thread, levels[level < 0 || level > 2 ? 2 : level], event, line);
 }
 
+/* An equal part for each shard, and no more than pays: 256 GiB in segments of 64 MiB. */
+static uint32_t files_of(const struct process *p)
+{
+    uint32_t part = p->conf.files / p->shard_count;
+
+    if (p->conf.files == 0)
+        return 0;
+    if (part < FILES_MIN)
+        return FILES_MIN;
+    return part < FILES_MAX ? part : FILES_MAX;
+}
+
 static bool open_one(struct shard *s, char *why, size_t cap)
 {
     struct process *p = s->thread->process;
@@ -78,6 +92,7 @@ static bool open_one(struct shard *s, char *why, size_t cap)
     conf.shard = data_layout(p->folder)->first + s->number;
     conf.lanes = data_layout(p->folder)->shards;
     conf.lane = s->number;
+    conf.files_max = files_of(p);
     conf.wake = on_wake;
     conf.event = on_event;
     conf.arg = s;

@@ -4,6 +4,7 @@ submission server mends, aliases that lead to other servers, and senders that le
 import base64
 import os
 import re
+import resource
 import signal
 import socket
 import struct
@@ -305,10 +306,26 @@ def forwarding():
 
 
 class FewFiles(Server):
-    """A server of which the system allows 200 descriptors."""
+    """A server of which the system allows so many descriptors."""
+    limit = 200
 
     def command(self):
-        return ["prlimit", "--nofile=200:200"] + super().command()
+        return ["prlimit", "--nofile=%d:%d" % (self.limit, self.limit)] + super().command()
+
+    def descriptors(self):
+        """Number -> what it leads to, and whether that is only read."""
+        found = {}
+        for fd in os.listdir("/proc/%d/fd" % self.proc.pid):
+            try:
+                with open("/proc/%d/fdinfo/%s" % (self.proc.pid, fd), encoding="ascii") as f:
+                    flags = int(re.search(r"flags:\s*(\d+)", f.read())[1], 8)
+                found[int(fd)] = os.readlink("/proc/%d/fd/%s" % (self.proc.pid, fd)), flags & os.O_ACCMODE == os.O_RDONLY
+            except OSError:
+                pass  # closed meanwhile
+        return found
+
+    def segments_read(self):
+        return sum("/log-" in path and only_read for path, only_read in self.descriptors().values())
 
 
 def few_descriptors():
@@ -330,8 +347,41 @@ def few_descriptors():
         check("and read afterwards", wait_for(lambda: s.pop3(U0).stat()[0] == 20))
 
 
+def retrieve(pop, count):
+    """How many of so many messages of 300,000 octets come whole."""
+    return sum(pop.retr(n)[1].count(b"x" * 58) == 5000 for n in range(1, count + 1))
+
+
+def open_segments():
+    """As many segments stay open as descriptors allow; where one is refused, those that are open serve in turn."""
+    with FewFiles(shards=1, threads=1, flags=["--unlimited-from", "127.0.0.0/8", "--segment-size", "1M"]) as s:
+        mail = b"MAIL FROM:<>\r\nRCPT TO:<%s>\r\nBDAT 300000 LAST\r\n" % U0.encode() + (b"x" * 58 + b"\r\n") * 5000
+        stored = 0
+        for _ in range(12):
+            with socket.create_connection(("127.0.0.1", s.ports["smtp"]), 20) as one:
+                one.sendall(b"EHLO client.test\r\n" + mail * 20 + b"QUIT\r\n")
+                stored += one.makefile("rb").read().count(b"\r\n250 2.0.0 ")
+        check("mail is stored", stored == 240, stored)
+        check("few descriptors: all is read", retrieve(s.pop3(U0), 240) == 240)
+        check("half of what connections leave is for segments", 16 < s.segments_read() <= 50, s.segments_read())
+        s.stop()
+        s.limit = 2000
+        s.start()
+        check("all is read again", retrieve(s.pop3(U0), 240) == 240)
+        check("each stays open to be read again", s.segments_read() > 55, s.segments_read())
+        s.stop()
+        s.start()
+        pop = s.pop3(U0)
+        used, before = s.descriptors(), s.segments_read()
+        most = [n for n in range(2000) if n not in used][8]
+        resource.prlimit(s.proc.pid, resource.RLIMIT_NOFILE, (most, 2000))
+        check("without descriptors all is read", retrieve(pop, 240) == 240)
+        check("from the files there are", 0 < s.segments_read() <= before + 8 < 55, (s.segments_read(), before))
+        resource.prlimit(s.proc.pid, resource.RLIMIT_NOFILE, (2000, 2000))
+
+
 for test in (limits_of_addresses, errors_of_addresses, limits_of_users, helo_checks, sender_checks, trust, granted_senders, repairs,
-             forwarding, few_descriptors):
+             forwarding, few_descriptors, open_segments):
     print("# " + test.__name__, flush=True)
     try:
         test()

@@ -792,6 +792,17 @@ static unsigned unanswered(struct run *r, struct request *list[PENDING])
     return n;
 }
 
+static unsigned in_box(const struct model_box *b, const struct request *q)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < b->count; i++)
+        count += in_range(q, b->messages[i].uid);
+    return count;
+}
+
+/* A copy says how many it has found: fewer than there are, when an EXPUNGE before it has
+ * happened. */
 static bool can_have_happened(const struct request *q, const struct model *m)
 {
     const struct model_user *u = &m->users[q->user];
@@ -814,7 +825,8 @@ static bool can_have_happened(const struct request *q, const struct model *m)
         return u->boxes[q->box].exists && !u->boxes[q->to].exists;
     if (q->kind == COPY || q->kind == MOVE)
         return u->boxes[q->box].exists && u->boxes[q->to].exists && q->copy.uid_first &&
-            q->copy.uid_first >= u->boxes[q->to].uid_next;
+            q->copy.uid_first >= u->boxes[q->to].uid_next &&
+            q->copy.count == in_box(&u->boxes[q->box], q);
     return q->kind == REMOVE || u->boxes[q->box].exists;
 }
 

@@ -127,6 +127,7 @@ static struct store_conf store_conf(struct serve *s)
     unsigned folder_count = fill_folders(s);
 
     return (struct store_conf){.segment_bytes = (uint32_t)c->segment_size,
+        .commit_wait = (uint32_t)c->commit_wait,
         .recent_bytes = c->recent_memory,
         .index_bytes = c->index_memory,
         .checkpoint_bytes = c->checkpoint_size,

@@ -22,6 +22,9 @@
         "Size of a file of the log.")                                                    \
     FLAG(WORD, segment_zero, "segment-zero", "no|yes", "yes", 0, 0,                      \
         "Writes zeroes into new files ahead of use, which makes commits faster.")        \
+    FLAG(COUNT, commit_wait, "commit-wait", "TIMES", "2", 0, 100,                        \
+        "How long a commit waits for those that the last one answered, in times what a " \
+        "commit takes, less often where they don't come; 0: never.")                     \
     FLAG(SIZE, recent_memory, "recent-memory", "SIZE", "64M", 4 << 20, 64ull << 30,      \
         "Memory a shard keeps for the newest mail.")                                     \
     FLAG(SIZE, index_memory, "index-memory", "SIZE", "256M", 4 << 20, 1ull << 40,        \

@@ -170,6 +170,20 @@ bool shards_turn(struct thread *t)
     return more;
 }
 
+int64_t shards_due_ns(const struct thread *t)
+{
+    uint64_t due = INT64_MAX;
+
+    for (unsigned i = 0; i < t->shard_count; i++) {
+        const struct store *store = t->shards[i]->store;
+        uint64_t its = store ? store_due_ns(store) : UINT64_MAX;
+
+        if (its < due)
+            due = its;
+    }
+    return (int64_t)due;
+}
+
 static void on_stopped(struct store_op *op, enum status status)
 {
     struct shard *s = container_of(op, struct shard, stop);

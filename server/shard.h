@@ -74,6 +74,8 @@ bool shards_open(struct thread *t, char *why, size_t cap);
 void shards_answer(struct thread *t);
 /* Once a turn; true: another turn is wanted at once. */
 bool shards_turn(struct thread *t);
+/* Monotonic: when a turn has to be even if nothing else happens; INT64_MAX: never. */
+int64_t shards_due_ns(const struct thread *t);
 /* Begins to make everything durable; shards_stopped() says when it is. */
 void shards_stop(struct thread *t);
 bool shards_stopped(const struct thread *t);

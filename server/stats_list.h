@@ -115,35 +115,35 @@
     COUNT(dns_failed, "dns_questions", "dns-timeout", "without a usable answer")         \
     NOW(dns_memory, "", "", "octets of answers kept")
 
-#define SHARD_STATS(GROUP, COUNT, NOW, TIMES, SIZES)                                  \
-    GROUP(commits)                                                                    \
-    COUNT(batches, "", "", "batches written, a synced write each")                    \
-    COUNT(records, "", "", "records in them")                                         \
-    COUNT(bytes_written, "", "", "octets written to the log, padding too")            \
-    TIMES(commit, "", "from the write of a batch until it is durable")                \
-    TIMES(commit_wait, "", "its first record, from entering it to the write")         \
-    SIZES(batch_records, "", "records of a batch")                                    \
-    SIZES(batch_bytes, "", "octets of a batch")                                       \
-    GROUP(cache)                                                                      \
-    COUNT(reads, "", "", "records read")                                              \
-    COUNT(reads_memory, "reads", "recent-memory", "of these, from memory")            \
-    TIMES(read, "recent-memory", "a read that went to the disk")                      \
-    NOW(recent_bytes, "recent_memory", "recent-memory", "octets of mail in memory")   \
-    COUNT(users_read, "", "index-memory", "users brought into memory")                \
-    COUNT(users_evicted, "", "index-memory", "and put away again")                    \
-    NOW(users_loaded, "users", "index-memory", "users in memory")                     \
-    NOW(index_bytes, "index_memory", "index-memory", "octets of index in memory")     \
-    GROUP(store)                                                                      \
-    NOW(users, "", "", "users with mail or mailboxes")                                \
-    NOW(log_bytes, "", "", "octets of the log on the disk")                           \
-    NOW(live_bytes, "log_bytes", "compact-percent", "octets of it in use")            \
-    NOW(segments, "", "segment-size", "files of the log")                             \
-    COUNT(compacted_bytes, "", "compact-percent", "octets that compaction has moved") \
-    COUNT(checkpoints, "", "checkpoint-size", "checkpoints begun")                    \
-    NOW(queue_entries, "", "max-queue", "messages in the queue")                      \
-    NOW(queue_bytes, "", "", "octets of these messages")                              \
-    NOW(damaged_ranges, "", "", "ranges of the log that cannot be read")              \
-    NOW(tail_cut_bytes, "", "", "octets of an unfinished end that the start dropped") \
+#define SHARD_STATS(GROUP, COUNT, NOW, TIMES, SIZES)                                     \
+    GROUP(commits)                                                                       \
+    COUNT(batches, "", "", "batches written, a synced write each")                       \
+    COUNT(records, "", "", "records in them")                                            \
+    COUNT(bytes_written, "", "", "octets written to the log, padding too")               \
+    TIMES(commit, "", "from the write of a batch until it is durable")                   \
+    TIMES(commit_wait, "commit-wait", "its first record, from entering it to the write") \
+    SIZES(batch_records, "", "records of a batch")                                       \
+    SIZES(batch_bytes, "", "octets of a batch")                                          \
+    GROUP(cache)                                                                         \
+    COUNT(reads, "", "", "records read")                                                 \
+    COUNT(reads_memory, "reads", "recent-memory", "of these, from memory")               \
+    TIMES(read, "recent-memory", "a read that went to the disk")                         \
+    NOW(recent_bytes, "recent_memory", "recent-memory", "octets of mail in memory")      \
+    COUNT(users_read, "", "index-memory", "users brought into memory")                   \
+    COUNT(users_evicted, "", "index-memory", "and put away again")                       \
+    NOW(users_loaded, "users", "index-memory", "users in memory")                        \
+    NOW(index_bytes, "index_memory", "index-memory", "octets of index in memory")        \
+    GROUP(store)                                                                         \
+    NOW(users, "", "", "users with mail or mailboxes")                                   \
+    NOW(log_bytes, "", "", "octets of the log on the disk")                              \
+    NOW(live_bytes, "log_bytes", "compact-percent", "octets of it in use")               \
+    NOW(segments, "", "segment-size", "files of the log")                                \
+    COUNT(compacted_bytes, "", "compact-percent", "octets that compaction has moved")    \
+    COUNT(checkpoints, "", "checkpoint-size", "checkpoints begun")                       \
+    NOW(queue_entries, "", "max-queue", "messages in the queue")                         \
+    NOW(queue_bytes, "", "", "octets of these messages")                                 \
+    NOW(damaged_ranges, "", "", "ranges of the log that cannot be read")                 \
+    NOW(tail_cut_bytes, "", "", "octets of an unfinished end that the start dropped")    \
     NOW(read_only, "", "", "1 after a failed write: it takes no changes")
 
 #define SERVER_STATS(GROUP, COUNT, NOW, TIMES, SIZES)                                   \

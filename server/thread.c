@@ -104,13 +104,16 @@ static bool keeps_spinning(struct thread *t)
 /* How long nothing will be due: 0 for "not at all", negative for "for ever". */
 static int64_t wait_of(struct thread *t, bool more)
 {
-    int64_t next;
+    int64_t next, due;
 
     if (more || ring_ready(t->ring) || t->state->ending)
         return 0;
     if (keeps_spinning(t))
         return 0;
     next = timers_next_ns(t->timers);
+    due = shards_due_ns(t);
+    if (due < next)
+        next = due;
     if (next == INT64_MAX)
         return -1;
     return next > t->now_ns ? next - t->now_ns : 0;

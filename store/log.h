@@ -30,6 +30,8 @@ struct log_conf {
     uint32_t segment_bytes;  /* a multiple of 4096; default 64 MiB */
     uint32_t batch_bytes;    /* a batch is sent when it reaches this; default 256 KiB */
     uint32_t in_flight;      /* batches being written at once, 1..4 */
+    uint32_t commit_wait;    /* a batch waits for others' records, at most so many times
+                              * what a commit takes; 0: never */
     uint64_t recent_bytes;   /* newest batches kept in memory for reading */
     uint64_t disk_bytes_max; /* 0: what the file system gives */
     uint64_t read_bytes;     /* buffers for reading older records; 0: 32 MiB */
@@ -134,9 +136,10 @@ void log_turn_begins(struct log *log);
 /* Once a turn, after the sessions: writes what has gathered, by the pressure rule. */
 void log_turn(struct log *log);
 
-/* The time (of the disk's clock) at which log_turn() would like to run again even if
- * nothing else happens; UINT64_MAX: no wish. Coming late costs latency, nothing else. */
-uint64_t log_due_ns(const struct log *log);
+/* The time (of the disk's clock) at which log_turn() has to run again even if nothing
+ * else happens, for a batch that waits (conf.commit_wait) or a segment that could not be
+ * made; UINT64_MAX: none. Coming late costs latency, nothing else. */
+uint64_t log_due_ns(struct log *log);
 
 /* OK; READ_ONLY after a failed write; NO_SPACE or IO while the next segment cannot be
  * made: LOG_GROW is refused then, or will be when the current segment is full. */

@@ -135,6 +135,7 @@ static void on_landed(struct op *op, int32_t res, uint32_t flags)
     CHECK(b->state == BATCH_FLYING);
     b->state = res == (int32_t)block_span(b->used) ? BATCH_LANDED : BATCH_BAD;
     b->log->in_flight--;
+    gather_landed(b->log, b);
     advance(b->log);
 }
 
@@ -177,6 +178,7 @@ static void send_next(struct log *log)
     b->state = BATCH_FLYING;
     b->sent_ns = log_now(log);
     log->in_flight++;
+    gather_sent(log, b);
     disk_commit(log->disk, &b->io, on_landed, b->segment->writer, b->at,
         (uint32_t)block_span(b->used), b->offset);
 }
@@ -187,14 +189,18 @@ static uint64_t patience_ns(const struct log *log)
     return log->latency_ns / 2;
 }
 
-/* The open batch goes when nothing flies, when it is big enough, or when its first
- * record has waited half as long as a commit takes. */
+/* The open batch goes when it is big enough; when nothing flies and nobody is worth
+ * waiting for; or, beside others, when its first record has waited half as long as a
+ * commit takes. */
 static bool pressed(struct log *log)
 {
     const struct batch *b = log->open;
 
-    return log->in_flight == 0 || b->used >= log->conf.batch_bytes ||
-        log_now(log) - b->opened_ns >= patience_ns(log);
+    if (b->used >= log->conf.batch_bytes)
+        return true;
+    if (log->in_flight == 0)
+        return !gather_waits(log);
+    return log_now(log) - b->opened_ns >= patience_ns(log);
 }
 
 static void send_all(struct log *log, bool flush)
@@ -247,13 +253,13 @@ void log_turn(struct log *log)
     }
 }
 
-uint64_t log_due_ns(const struct log *log)
+uint64_t log_due_ns(struct log *log)
 {
+    uint64_t gather = gather_due_ns(log), prepare = prepare_due_ns(log);
+
     if (log->failed)
         return UINT64_MAX;
-    if (log->open && log->in_flight < log->conf.in_flight)
-        return log->open->opened_ns + patience_ns(log);
-    return log->prepare.error != STATUS_OK ? log->prepare.retry_ns : UINT64_MAX;
+    return gather < prepare ? gather : prepare;
 }
 
 enum status log_health(const struct log *log)

@@ -99,6 +99,16 @@ struct batch {
     bool seal;
 };
 
+/* What the next batch waits for: log_gather.c. */
+struct gather {
+    uint64_t landed_ns; /* when the newest batch did */
+    uint32_t landed;    /* records, since the last batch was sent */
+    uint32_t expected;  /* records in the next */
+    uint32_t passes;    /* batches that don't wait now */
+    uint32_t in_vain;   /* that did not after the last one that waited in vain */
+    bool waited;        /* the open batch has */
+};
+
 /* A sealed segment, open for reading. */
 struct log_file {
     struct disk_op op;
@@ -219,6 +229,7 @@ struct log {
     uint64_t added_bytes;   /* padded bytes of batches made durable */
     uint64_t waiting_bytes; /* added and not yet durable */
     uint64_t latency_ns;    /* of a commit, smoothed */
+    struct gather gather;
     struct list waiters, late_waiters;
 
     struct list recent, spare;
@@ -306,6 +317,9 @@ void links_find(struct log *log, struct log_segment *segment);
 /* Starts to make a segment when one is wanted and nothing stands against it. */
 void prepare_turn(struct log *log);
 
+/* When what went wrong is tried again; UINT64_MAX: nothing did. */
+uint64_t prepare_due_ns(struct log *log);
+
 /* --- log_janitor.c --- */
 
 void janitor_turn(struct log *log);
@@ -338,6 +352,16 @@ void slab_landed(struct log *log, struct batch *batch);
 
 /* Writes what there is, whatever the pressure, and without being asked again. */
 void commit_flush(struct log *log);
+
+/* --- log_gather.c --- */
+
+/* Whether the open batch, with nothing in flight, waits for more records, until
+ * gather_due_ns(). */
+bool gather_waits(struct log *log);
+uint64_t gather_due_ns(const struct log *log); /* UINT64_MAX: none waits */
+
+void gather_landed(struct log *log, const struct batch *batch);
+void gather_sent(struct log *log, const struct batch *batch);
 
 /* --- log_file.c --- */
 

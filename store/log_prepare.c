@@ -102,6 +102,14 @@ static bool wanted(struct log *log)
         (p->error == STATUS_OK || log_now(log) >= p->retry_ns);
 }
 
+uint64_t prepare_due_ns(struct log *log)
+{
+    const struct prepare *p = &log->prepare;
+    bool later = p->error != STATUS_OK && log_now(log) < p->retry_ns;
+
+    return later ? p->retry_ns : UINT64_MAX;
+}
+
 /* A start waits for the first segment of its epoch: it is a small one, as files are
  * filled with zeroes before use. The first turns make full ones. */
 static uint32_t size_of_next(const struct log *log)

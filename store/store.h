@@ -35,6 +35,7 @@ struct store_conf {
     uint32_t segments_from; /* a new store's segments have numbers from here on */
     uint32_t segment_bytes;
     uint32_t files_max;        /* finished segments open for reading at once: 128 */
+    uint32_t commit_wait;      /* struct log_conf */
     uint64_t recent_bytes;     /* memory for the newest batches */
     uint64_t index_bytes;      /* memory for the heads of all users and, soft, for those
                                 * that are loaded: cold ones are evicted; a quarter of
@@ -74,8 +75,8 @@ struct store_op {
 enum status store_open(struct store **store, struct disk *disk,
     const struct store_conf *conf, int64_t now_s);
 
-/* The time (of the disk's clock, ns) at which store_turn() would like to run again even
- * if nothing else happens; UINT64_MAX: no wish. Coming late costs latency only. */
+/* The time (of the disk's clock, ns) at which store_turn() has to run again even if
+ * nothing else happens; UINT64_MAX: none. Coming late costs latency only. */
 uint64_t store_due_ns(const struct store *store);
 
 /* Once a turn, before the sessions, so that what they say goes out in this turn: answers

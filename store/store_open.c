@@ -69,6 +69,7 @@ static enum status recover(struct store *s, bool accept_loss)
         .segment_bytes = s->conf.segment_bytes,
         .batch_bytes = 256 << 10,
         .in_flight = 4,
+        .commit_wait = s->conf.commit_wait,
         .recent_bytes = s->conf.recent_bytes,
         .files_max = s->conf.files_max,
         .lanes = s->conf.lanes,

@@ -193,17 +193,22 @@ enum status kit_open(struct kit *k)
     return log_open(&k->log, &k->disk.disk, &k->conf, &k->start);
 }
 
-void kit_turn(struct kit *k)
+/* False: nothing happens any more. */
+static bool kit_step(struct kit *k)
 {
     log_turn(k->log);
-    memdisk_step(&k->disk);
+    return memdisk_step(&k->disk) || memdisk_wait(&k->disk, log_due_ns(k->log));
+}
+
+void kit_turn(struct kit *k)
+{
+    kit_step(k);
 }
 
 void kit_settle(struct kit *k)
 {
     for (unsigned i = 0; i < 100000; i++) {
-        log_turn(k->log);
-        if (!memdisk_step(&k->disk) && log_idle(k->log))
+        if (!kit_step(k) && log_idle(k->log))
             return;
     }
     fail_msg("the log does not come to rest");
@@ -231,8 +236,7 @@ void kit_crash(struct kit *k, bool power)
     else if (!k->disk.dead)
         memdisk_kill(&k->disk);
     for (unsigned quiet = 0; quiet < 3; quiet++) {
-        log_turn(k->log);
-        while (memdisk_step(&k->disk))
+        while (kit_step(k))
             quiet = 0;
     }
     assert_int_equal(k->acked, acked); /* the dead acknowledge nothing */

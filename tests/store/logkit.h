@@ -79,7 +79,8 @@ void kit_close(struct kit *k); /* after everything has landed */
 void kit_settle(struct kit *k);
 /* A start, which has to go well, and what it put off. */
 void kit_open_settled(struct kit *k);
-void kit_turn(struct kit *k); /* a log_turn() and one landing */
+void kit_turn(
+    struct kit *k); /* a log_turn(), and one landing or the time until it's due */
 
 /* The process or the power goes; the log's memory is given back, the disk lives on. */
 void kit_crash(struct kit *k, bool power);

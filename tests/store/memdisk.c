@@ -349,6 +349,14 @@ bool memdisk_step(struct memdisk *m)
     return true;
 }
 
+bool memdisk_wait(struct memdisk *m, uint64_t due_ns)
+{
+    if (m->flying_count != 0 || due_ns <= m->now_ns || due_ns - m->now_ns > 100000000)
+        return false;
+    m->now_ns = due_ns;
+    return true;
+}
+
 static void wait(struct disk *disk, struct disk_op *op)
 {
     struct memdisk *m = container_of(disk, struct memdisk, disk);

@@ -101,6 +101,10 @@ uint64_t memdisk_draw(struct memdisk *m, uint64_t n);
 /* Lands the next request; false when none is in flight. */
 bool memdisk_step(struct memdisk *m);
 
+/* Lets time pass until `due_ns`, when nothing is in flight; false: that is over already,
+ * or longer than a tenth of a second to go, which is as good as never. */
+bool memdisk_wait(struct memdisk *m, uint64_t due_ns);
+
 /* The power goes, or the process only. What is in flight is settled by the seed; the disk
  * is dead until memdisk_revive(), so that the process can give its memory back. */
 void memdisk_power_loss(struct memdisk *m);

@@ -54,19 +54,24 @@ void skit_open(struct skit *k)
 
 /* --- turns --- */
 
+/* False: nothing happens any more. */
+static bool step(struct skit *k)
+{
+    bool busy = store_turn(k->store, k->now_s);
+
+    busy |= memdisk_step(&k->disk);
+    return busy || memdisk_wait(&k->disk, store_due_ns(k->store));
+}
+
 void skit_turn(struct skit *k)
 {
-    store_turn(k->store, k->now_s);
-    memdisk_step(&k->disk);
+    step(k);
 }
 
 void skit_settle(struct skit *k)
 {
     for (unsigned i = 0, quiet = 0; quiet < 3; i++) {
-        bool busy = store_turn(k->store, k->now_s);
-
-        busy |= memdisk_step(&k->disk);
-        quiet = busy ? 0 : quiet + 1;
+        quiet = step(k) ? 0 : quiet + 1;
         if (i > 10000000)
             fail_msg("the store does not come to rest");
     }
@@ -109,8 +114,7 @@ void skit_die(struct skit *k, bool power)
     else if (!k->disk.dead)
         memdisk_kill(&k->disk);
     for (unsigned i = 0, quiet = 0; quiet < 5 && i < 100000; i++) {
-        store_turn(k->store, k->now_s);
-        quiet = memdisk_step(&k->disk) ? 0 : quiet + 1;
+        quiet = step(k) ? 0 : quiet + 1;
     }
 }
 

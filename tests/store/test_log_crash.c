@@ -32,6 +32,7 @@ static void draw_conf(struct kit *k)
     k->conf.segment_bytes = segments[draw(5)] << 10;
     k->conf.batch_bytes = batches[draw(4)];
     k->conf.in_flight = 1 + draw(4);
+    k->conf.commit_wait = draw(4);
     k->conf.recent_bytes = draw(3) * 65536;
     k->length_max = draw(4) ? 1500 : 16000;
     k->disk.latency_min_ns = draw(200000);

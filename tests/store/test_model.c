@@ -937,6 +937,7 @@ static void one_run(uint64_t seed, unsigned steps)
     skit_init(&r->kit, seed);
     r->kit.disk.latency_min_ns = 1000;
     r->kit.disk.latency_max_ns = seed % 3 ? 1000 : 100000;
+    r->kit.conf.commit_wait = seed / 2 % 4;
     r->kit.conf.index_bytes = seed % 2 ? 1 : 8 << 20; /* evict whoever is not in use */
     r->kit.conf.segment_bytes = seed % 4 ? 1 << 20 : 512 << 10;
     r->kit.conf.checkpoint_bytes = seed % 5 ? 1 << 20 : 100 << 20;

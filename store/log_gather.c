@@ -5,8 +5,9 @@
  * that pay for a commit each. So it waits for as many records as have landed and as had
  * gathered behind them, which are all that are at work: for each of them an eighth of
  * the time that a commit takes, up to some such times. Where they did not come in time,
- * the sessions are slow or do other things, and ever fewer batches wait: a log whose
- * records come by themselves commits them at once, as one does that was at rest.
+ * the sessions are slow or do other things, and ever fewer batches wait; where they did,
+ * more wait again, by and by, for some come by chance. A log whose records come by
+ * themselves commits them at once, as one does that was at rest.
  */
 #include "store/log_parts.h"
 
@@ -59,7 +60,7 @@ void gather_sent(struct log *log, const struct batch *batch)
     }
     g->waited = false;
     if (batch->records >= g->expected)
-        g->in_vain = 0;
+        g->in_vain /= 2;
     else if (g->in_vain < PASSES_MAX)
         g->in_vain = 2 * g->in_vain + 1;
     g->passes = g->in_vain;

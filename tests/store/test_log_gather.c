@@ -17,6 +17,7 @@ struct session {
     struct crowd *crowd;
     uint64_t next_ns; /* when it adds a record; UINT64_MAX: waits for its answer */
     uint64_t sent_ns;
+    uint64_t answers, waited_ns;
 };
 
 struct crowd {
@@ -24,12 +25,27 @@ struct crowd {
     struct session sessions[SESSIONS_MAX];
     unsigned count;
     uint64_t think_ns; /* between an answer and the next record, twice this at most */
+    unsigned burst;    /* records at once, at most; but the first session, which comes
+                        * back within a commit's time, adds one */
     uint64_t answers, waited_ns;
 };
 
-static uint64_t thinks(struct crowd *c)
+static uint64_t thinks(struct session *s)
 {
-    return c->kit->disk.now_ns + memdisk_draw(&c->kit->disk, 2 * c->think_ns);
+    struct crowd *c = s->crowd;
+    bool quick = c->burst && s == c->sessions;
+
+    return c->kit->disk.now_ns +
+        memdisk_draw(&c->kit->disk, quick ? COMMIT_NS : 2 * c->think_ns);
+}
+
+static unsigned records_of(const struct session *s)
+{
+    struct crowd *c = s->crowd;
+
+    return c->burst && s != c->sessions
+        ? 1 + (unsigned)memdisk_draw(&c->kit->disk, c->burst)
+        : 1;
 }
 
 static void on_answer(struct log_waiter *w, enum status status)
@@ -38,9 +54,11 @@ static void on_answer(struct log_waiter *w, enum status status)
     struct crowd *c = s->crowd;
 
     assert_int_equal(status, STATUS_OK);
+    s->answers++;
+    s->waited_ns += c->kit->disk.now_ns - s->sent_ns;
     c->answers++;
     c->waited_ns += c->kit->disk.now_ns - s->sent_ns;
-    s->next_ns = thinks(c);
+    s->next_ns = thinks(s);
 }
 
 static bool land(struct memdisk *disk)
@@ -67,7 +85,8 @@ static void tick(struct crowd *c)
         any = true;
         s->sent_ns = k->disk.now_ns;
         s->next_ns = UINT64_MAX;
-        assert_int_equal(kit_add(k, LOG_GROW, 100), STATUS_OK);
+        for (unsigned n = records_of(s); n; n--)
+            assert_int_equal(kit_add(k, LOG_GROW, 100), STATUS_OK);
         log_wait(k->log, &s->waiter);
     }
     if (any)
@@ -87,9 +106,12 @@ static uint64_t work(struct crowd *c, struct kit *k, unsigned sessions, unsigned
     commits = k->disk.calls[DISK_COMMIT];
     c->kit = k;
     c->count = sessions;
-    for (unsigned i = 0; i < sessions; i++)
-        c->sessions[i] =
-            (struct session){.waiter.done = on_answer, .crowd = c, .next_ns = thinks(c)};
+    for (unsigned i = 0; i < sessions; i++) {
+        struct session *s = &c->sessions[i];
+
+        *s = (struct session){.waiter.done = on_answer, .crowd = c};
+        s->next_ns = thinks(s);
+    }
     while (c->answers < answers)
         tick(c);
     for (unsigned i = 0; i < sessions; i++)
@@ -160,6 +182,26 @@ static void the_slow_are_not_waited_for(void **state)
     }
 }
 
+/* Copies and flags of others, of many records each, are no reason to wait for whoever
+ * works beside them: that as many records come in time is chance. */
+static void bursts_hold_nobody_up(void **state)
+{
+    struct kit *k = *state;
+    uint64_t mean[2];
+
+    for (unsigned waits = 0; waits < 2; waits++) {
+        struct crowd c = {.think_ns = 60000000, .burst = 20};
+
+        kit_free(k);
+        kit_init(k, 7);
+        k->conf.commit_wait = waits ? 2 : 0;
+        work(&c, k, SESSIONS_MAX, 2500);
+        kit_close(k);
+        mean[waits] = c.sessions[0].waited_ns / c.sessions[0].answers;
+    }
+    assert_true(4 * mean[1] < 5 * mean[0]);
+}
+
 /* Lets a batch of `landed` records land, and says how long one of a single record waits
  * then. It goes when that is over. */
 static uint64_t wait_after(struct kit *k, unsigned landed)
@@ -216,6 +258,7 @@ static void who_comes_last_sets_it_off(void **state)
     k->conf.commit_wait = 2;
     kit_open_settled(k);
     kit_fill(k, 60, 100);
+    k->disk.now_ns += 10 * (uint64_t)COMMIT_NS; /* nobody is waited for any more */
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(kit_add(k, LOG_GROW, 100), STATUS_OK);
     log_turn(k->log);
@@ -240,6 +283,7 @@ int main(void)
         T(sessions_share_their_commits),
         T(a_lone_session_waits_for_nobody),
         T(the_slow_are_not_waited_for),
+        T(bursts_hold_nobody_up),
         T(a_wait_ends),
         T(who_comes_last_sets_it_off),
     };

@@ -69,12 +69,20 @@ static void count_batch(struct log *log, const struct batch *b, uint64_t took)
     histogram_add(&c->batch_bytes, b->used);
 }
 
+/* One that takes long says little of the next; several that do say it soon enough. */
+static void learn_latency(struct log *log, uint64_t took)
+{
+    uint64_t most = 2 * log->latency_ns;
+
+    log->latency_ns += (took < most ? took : most) / 8 - log->latency_ns / 8;
+}
+
 static void on_durable(struct log *log, struct batch *b)
 {
     uint64_t took = log_now(log) - b->sent_ns;
 
     count_batch(log, b, took);
-    log->latency_ns += took / 8 - log->latency_ns / 8;
+    learn_latency(log, took);
     log->durable_number = b->number;
     log->durable_seq = b->last_seq;
     log->durable_place = b->next_place;

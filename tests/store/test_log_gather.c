@@ -249,6 +249,22 @@ static void a_wait_ends(void **state)
     }
 }
 
+static void one_slow_commit_makes_no_long_wait(void **state)
+{
+    struct kit *k = *state;
+
+    k->disk.latency_min_ns = k->disk.latency_max_ns = COMMIT_NS;
+    k->conf.commit_wait = 2;
+    kit_open_settled(k);
+    kit_fill(k, 60, 100);
+    k->disk.latency_min_ns = k->disk.latency_max_ns = 1000 * (uint64_t)COMMIT_NS;
+    k->disk.now_ns += 10 * (uint64_t)COMMIT_NS;
+    kit_fill(k, 1, 100);
+    k->disk.latency_min_ns = k->disk.latency_max_ns = COMMIT_NS;
+    assert_in_range(wait_after(k, 16), 2 * COMMIT_NS - COMMIT_NS / 8, 3 * COMMIT_NS);
+    kit_close(k);
+}
+
 static void who_comes_last_sets_it_off(void **state)
 {
     struct kit *k = *state;
@@ -285,6 +301,7 @@ int main(void)
         T(the_slow_are_not_waited_for),
         T(bursts_hold_nobody_up),
         T(a_wait_ends),
+        T(one_slow_commit_makes_no_long_wait),
         T(who_comes_last_sets_it_off),
     };
 #undef T

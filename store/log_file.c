@@ -138,6 +138,9 @@ static void serve_or_wait(struct log *log, struct log_io *io)
     if (serve(log, io))
         return;
     list_add(&log->file_waiters, &io->link);
+    if (io->segment->file_wanted)
+        return;
+    io->segment->file_wanted = true;
     log->files_wanted++;
     make_room(log);
 }
@@ -155,6 +158,8 @@ static void file_freed(struct log_file *f)
     list_init(&waiters);
     list_join(&waiters, &log->file_waiters);
     log->files_wanted = 0;
+    list_each(waiter, &waiters)
+        container_of(waiter, struct log_io, link)->segment->file_wanted = false;
     while ((link = list_pop(&waiters)))
         serve_or_wait(log, container_of(link, struct log_io, link));
 }
@@ -178,8 +183,8 @@ static void file_close(struct log_file *f)
     disk_close(f->log->disk, &f->op, on_closed, f->number);
 }
 
-/* Closes what has been idle longest, as many files as are waited for. Where none is idle,
- * the next that is will do. */
+/* Closes what has been idle longest, as many files as are waited for: readers of the same
+ * segment wait for one. Where none is idle, the next that is will do. */
 static void make_room(struct log *log)
 {
     while (log->files_closing < log->files_wanted && !list_empty(&log->idle_files))

@@ -62,6 +62,7 @@ struct log_segment {
     uint64_t retired_at; /* checkpoints begun before it was retired */
     uint64_t pin_stamp;  /* pins with a lower epoch hold it */
     struct log_file *file;
+    bool file_wanted; /* counted in log->files_wanted */
     struct list link; /* in log->retired or log->doomed */
     struct list closing_link;
 };
@@ -241,7 +242,7 @@ struct log {
     struct list idle_files, free_files, file_waiters;
     unsigned file_count; /* in all */
     unsigned files_closing;
-    unsigned files_wanted;   /* by log->file_waiters */
+    unsigned files_wanted;   /* one for each segment of log->file_waiters */
     uint64_t files_retry_ns; /* no more of them before */
     struct read_pool pool;
     struct list told; /* reads whose done() runs in the next turn */

@@ -490,6 +490,26 @@ static void fewer_descriptors_than_files(void **state)
     }
 }
 
+/* They wait for one file, not for one each. */
+static void readers_of_a_segment_close_one_file(void **state)
+{
+    struct kit *k = *state;
+    uint64_t places[READERS_MAX], same[READERS_MAX], opens;
+    unsigned count;
+
+    k->conf.files_max = 20;
+    count = fill_segments(k, places);
+    assert_true(count > 20);
+    assert_int_equal(read_at_once(k, places, 20), 20);
+    opens = k->disk.calls[DISK_OPEN];
+    for (unsigned i = 0; i < 15; i++)
+        same[i] = places[20];
+    assert_int_equal(read_at_once(k, same, 15), 15);
+    assert_int_equal(k->disk.calls[DISK_OPEN], opens + 1);
+    assert_int_equal(memdisk_open_files(&k->disk, false), 20);
+    kit_close(k);
+}
+
 /* Nothing can be closed: every reader is told, and the next has a file again. */
 static void no_descriptor_at_all_is_told(void **state)
 {
@@ -602,6 +622,7 @@ int main(void)
         T(lost_and_misplaced_writes_are_found),
         T(open_without_descriptor_waits_for_another),
         T(fewer_descriptors_than_files),
+        T(readers_of_a_segment_close_one_file),
         T(no_descriptor_at_all_is_told),
         T(every_call_fails_once),
         T(every_allocation_fails_once),

@@ -13,6 +13,7 @@
 
 enum {
     RECORDS_A_COMMIT = 8, /* that are worth a wait as long as a commit takes */
+    RECORDS_ENOUGH = 64,  /* in a batch: more of them make none of them cheaper */
     PASSES_MAX = 31,      /* batches that go at once after one that waited in vain */
 };
 
@@ -47,6 +48,8 @@ void gather_landed(struct log *log, const struct batch *batch)
     g->landed_ns = log_now(log);
     g->landed += batch->records;
     g->expected = g->landed + (log->open ? log->open->records : 0);
+    if (g->expected > RECORDS_ENOUGH)
+        g->expected = RECORDS_ENOUGH;
 }
 
 void gather_sent(struct log *log, const struct batch *batch)

@@ -265,6 +265,32 @@ static void one_slow_commit_makes_no_long_wait(void **state)
     kit_close(k);
 }
 
+/* So many that more would not make a commit cheaper for any of them. */
+static void a_crowd_does_not_wait_for_all(void **state)
+{
+    struct kit *k = *state;
+    uint64_t before;
+
+    k->disk.latency_min_ns = k->disk.latency_max_ns = COMMIT_NS;
+    k->conf.commit_wait = 2;
+    kit_open_settled(k);
+    kit_fill(k, 60, 100);
+    k->disk.now_ns += 10 * (uint64_t)COMMIT_NS; /* nobody is waited for any more */
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(kit_add(k, LOG_GROW, 40), STATUS_OK);
+    log_turn(k->log);
+    assert_true(memdisk_step(&k->disk));
+    before = k->disk.calls[DISK_COMMIT];
+    for (unsigned i = 0; i < 64; i++) {
+        log_turn(k->log);
+        assert_int_equal(k->disk.calls[DISK_COMMIT], before);
+        assert_int_equal(kit_add(k, LOG_GROW, 40), STATUS_OK);
+    }
+    log_turn(k->log);
+    assert_int_equal(k->disk.calls[DISK_COMMIT], before + 1);
+    kit_close(k);
+}
+
 static void who_comes_last_sets_it_off(void **state)
 {
     struct kit *k = *state;
@@ -302,6 +328,7 @@ int main(void)
         T(bursts_hold_nobody_up),
         T(a_wait_ends),
         T(one_slow_commit_makes_no_long_wait),
+        T(a_crowd_does_not_wait_for_all),
         T(who_comes_last_sets_it_off),
     };
 #undef T

@@ -27,7 +27,7 @@ enum {
     WHY_MAX = 512,
     FOLDERS_MAX = 64,
     DESCRIPTORS_SPARE = 1024, /* beside connections: segments, rings, workers */
-    FILES_MAX = 1 << 20,      /* segments open to read, of all shards */
+    ALL_FILES_MAX = 1 << 20,  /* segments open to read, of all shards */
 };
 
 /* What is made on the way up and unmade, in reverse order, on the way down. */
@@ -229,7 +229,7 @@ static void raise_descriptors(struct serve *s)
     if (limit.rlim_cur < wanted)
         limit_connections(c, limit.rlim_cur, wanted);
     files = (limit.rlim_cur - c->max_connections) / 2;
-    s->files = files < FILES_MAX ? (unsigned)files : FILES_MAX;
+    s->files = files < ALL_FILES_MAX ? (unsigned)files : ALL_FILES_MAX;
 }
 
 static bool enter(const struct config *c)

@@ -265,17 +265,23 @@ static void one_slow_commit_makes_no_long_wait(void **state)
     kit_close(k);
 }
 
+/* It is known what a commit takes, and nobody is waited for any more. */
+static void open_at_rest(struct kit *k)
+{
+    k->disk.latency_min_ns = k->disk.latency_max_ns = COMMIT_NS;
+    k->conf.commit_wait = 2;
+    kit_open_settled(k);
+    kit_fill(k, 60, 100);
+    k->disk.now_ns += 10 * (uint64_t)COMMIT_NS;
+}
+
 /* So many that more would not make a commit cheaper for any of them. */
 static void a_crowd_does_not_wait_for_all(void **state)
 {
     struct kit *k = *state;
     uint64_t before;
 
-    k->disk.latency_min_ns = k->disk.latency_max_ns = COMMIT_NS;
-    k->conf.commit_wait = 2;
-    kit_open_settled(k);
-    kit_fill(k, 60, 100);
-    k->disk.now_ns += 10 * (uint64_t)COMMIT_NS; /* nobody is waited for any more */
+    open_at_rest(k);
     for (unsigned i = 0; i < 100; i++)
         assert_int_equal(kit_add(k, LOG_GROW, 40), STATUS_OK);
     log_turn(k->log);
@@ -296,11 +302,7 @@ static void who_comes_last_sets_it_off(void **state)
     struct kit *k = *state;
     uint64_t before;
 
-    k->disk.latency_min_ns = k->disk.latency_max_ns = COMMIT_NS;
-    k->conf.commit_wait = 2;
-    kit_open_settled(k);
-    kit_fill(k, 60, 100);
-    k->disk.now_ns += 10 * (uint64_t)COMMIT_NS; /* nobody is waited for any more */
+    open_at_rest(k);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(kit_add(k, LOG_GROW, 100), STATUS_OK);
     log_turn(k->log);

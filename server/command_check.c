@@ -141,7 +141,9 @@ const struct command command_check = {
         "Prints a line for each record that is damaged or missing and for each that "
         "nothing\nrefers to as it should, then how many there are; exits with 1 where "
         "there are any.\nNothing is changed without --repair, which sets damaged "
-        "ranges aside, so that a server\nserves everything else.\n",
+        "ranges aside, so that a server\nserves everything else. Check names such a "
+        "range until compaction has moved what is left\nin its file, and the file has "
+        "gone.\n",
     .flags = flags,
     .run = run,
 };

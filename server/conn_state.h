@@ -76,7 +76,8 @@ static inline void conn_set(struct conn *c, enum conn_flag flag, bool on)
     c->flags = (uint16_t)(on ? c->flags | flag : c->flags & ~flag);
 }
 
-/* One more or one less connection at its thread. */
+/* One more or one less connection at its thread. Of two threads that each count one and
+ * then add up all counts at least one sees both. */
 static inline void conn_count(const struct conn *c, int by)
 {
     struct thread_stats *s = &c->thread->stats;
@@ -88,7 +89,7 @@ static inline void conn_count(const struct conn *c, int by)
     s->values[kind] += n;
     if (c->secure)
         s->connections_tls += n;
-    atomic_store_explicit(&c->thread->state->open, s->connections, memory_order_relaxed);
+    atomic_store(&c->thread->state->open, s->connections);
 }
 
 /* --- conn.c: life --------------------------------------------------------- */

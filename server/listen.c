@@ -251,12 +251,14 @@ bool listeners_bind(struct process *p, char *why, size_t cap)
 
 /* --- admission ------------------------------------------------------------ */
 
+#define TOO_MANY "too many in all"
+
 static uint64_t connections_of(const struct process *p)
 {
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < p->thread_count; i++)
-        sum += atomic_load_explicit(&p->threads[i]->state->open, memory_order_relaxed);
+        sum += atomic_load(&p->threads[i]->state->open);
     return sum;
 }
 
@@ -288,6 +290,13 @@ static void turn_away(struct thread *t, const struct listener *l, int fd,
     shutdown(fd, SHUT_WR);
 }
 
+/* Of a connection that is counted already. */
+static void turn_away_counted(struct conn *c, const char *why)
+{
+    turn_away(c->thread, c->listener, c->fd, &c->peer, why);
+    conn_fail(c, EUSERS);
+}
+
 static void begin(struct conn *c)
 {
     conn_begin(c);
@@ -302,8 +311,7 @@ static void on_admitted(struct conn *c, bool granted)
         return;
     }
     if (!granted) {
-        turn_away(c->thread, c->listener, c->fd, &c->peer, "too many of this address");
-        conn_fail(c, EUSERS);
+        turn_away_counted(c, "too many of this address");
         return;
     }
     begin(c);
@@ -320,6 +328,9 @@ void listen_admit(struct conn *c)
         admission_ask(c, on_admitted);
 }
 
+/* The counts are looked at twice: before, for a connection more than there may be to cost
+ * no more than its refusal; and with its own, for other threads may have taken the last
+ * place meanwhile. */
 static void accepted(struct listening *port, int fd)
 {
     struct thread *t = port->thread;
@@ -335,7 +346,7 @@ static void accepted(struct listening *port, int fd)
     if (getpeername(fd, (struct sockaddr *)&sa, &len) == 0)
         peer = address_of(&sa);
     if (connections_of(t->process) >= conf->connections_max)
-        why = "too many in all";
+        why = TOO_MANY;
     else
         c = conn_new(t, port->listener, port->listener->calls, fd);
     if (!c) {
@@ -346,6 +357,10 @@ static void accepted(struct listening *port, int fd)
     c->peer = peer;
     if (!peer.family) { /* it has gone already */
         conn_fail(c, ENOTCONN);
+        return;
+    }
+    if (connections_of(t->process) > conf->connections_max) {
+        turn_away_counted(c, TOO_MANY);
         return;
     }
     if (conf->proxy_count && conn_peer_in(c, conf->proxies, conf->proxy_count))

@@ -535,7 +535,23 @@ static void peer_that_takes_nothing_is_cut_off(void **state)
     server_end(p);
 }
 
-static char local_path[] = "/tmp/ringmail-test-conn.sock";
+static char folder[] = "/tmp/ringmail-test-conn-XXXXXX", local_path[64];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(local_path, sizeof local_path, "%s/socket", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    unlink(local_path);
+    return rmdir(folder);
+}
 
 static void other_families(struct process_conf *conf)
 {
@@ -814,5 +830,5 @@ int main(void)
         cmocka_unit_test(all_works_without_optional_features),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

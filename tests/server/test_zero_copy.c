@@ -257,7 +257,23 @@ static void without_locked_memory_it_copies(void **state)
     assert_int_equal(status, 0);
 }
 
-static char local_path[] = "/tmp/ringmail-test-zero-copy.sock";
+static char folder[] = "/tmp/ringmail-test-zero-copy-XXXXXX", local_path[64];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(local_path, sizeof local_path, "%s/socket", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    unlink(local_path);
+    return rmdir(folder);
+}
 
 static void local(struct process_conf *conf)
 {
@@ -332,5 +348,5 @@ int main(void)
         cmocka_unit_test(on_an_old_kernel_it_says_so_and_copies),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

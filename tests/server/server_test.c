@@ -11,6 +11,7 @@
 
 uint16_t server_ports[PORTS];
 static struct listener listeners[PORTS];
+static _Atomic unsigned clients; /* since the server began */
 
 static void log_line(int level, const char *event, const char *text)
 {
@@ -44,7 +45,7 @@ struct process *server_begin(void (*change)(struct process_conf *conf))
         fail_msg("%s", why);
     for (unsigned i = 0; i < PORTS; i++)
         server_ports[i] = listeners[i].address.port;
-    echo_opened = echo_closed = echo_stopped = 0;
+    clients = echo_opened = echo_closed = echo_stopped = 0;
     return p;
 }
 
@@ -69,24 +70,32 @@ bool wait_for_count(_Atomic unsigned *at, unsigned wanted)
     return *at == wanted;
 }
 
-static uint64_t connections(struct process *p)
+/* All clients have been accepted, and so many connections are open. One that moves is
+ * counted nowhere for a moment, but its session is open. */
+static bool are_open(struct process *p, uint64_t wanted)
 {
-    uint64_t sum = 0;
+    struct thread_stats sum = {0};
 
     for (unsigned i = 0; i < process_threads(p); i++) {
         struct thread_stats stats;
 
         process_stats(p, i, &stats);
-        sum += stats.connections;
+        sum.connections += stats.connections;
+        sum.accepted += stats.accepted;
     }
-    return sum;
+    return sum.accepted >= clients && sum.connections == wanted &&
+        echo_opened - echo_closed <= wanted;
 }
 
 bool wait_for_connections(struct process *p, uint64_t wanted)
 {
-    for (int i = 0; i < 2500 && connections(p) != wanted; i++)
+    bool good = are_open(p, wanted);
+
+    for (int i = 0; i < 2500 && !good; i++) {
         moment();
-    return connections(p) == wanted;
+        good = are_open(p, wanted);
+    }
+    return good;
 }
 
 int client_open(unsigned port)
@@ -101,6 +110,7 @@ int client_open(unsigned port)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &ten, sizeof ten);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof in), 0);
+    clients++;
     return fd;
 }
 

@@ -19,6 +19,7 @@ extern uint16_t server_ports[PORTS];
 
 /* Waits until `*at` is `wanted`, five seconds at most; false: it never was. */
 bool wait_for_count(_Atomic unsigned *at, unsigned wanted);
+/* The same for connections, when all that client_open() made have been accepted. */
 bool wait_for_connections(struct process *p, uint64_t wanted);
 
 /* A connected socket, with a receive timeout of ten seconds. */
